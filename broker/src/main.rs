@@ -1,0 +1,2 @@
+//! The ottla broker.
+fn main() {}

@@ -41,7 +41,7 @@ pub(crate) fn decompress(
     payload: &[u8],
     limit: DecompressLimit,
 ) -> Result<Cow<'_, [u8]>, BatchError> {
-    let fail = |error: io::Error| BatchError::Decompress {
+    let fail = |error: io::Error| BatchError::Codec {
         codec,
         cause: error.to_string(),
     };
@@ -86,7 +86,7 @@ pub(crate) fn compress(
     records: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), BatchError> {
-    let fail = |error: io::Error| BatchError::Decompress {
+    let fail = |error: io::Error| BatchError::Codec {
         codec,
         cause: error.to_string(),
     };

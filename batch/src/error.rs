@@ -110,9 +110,9 @@ pub enum BatchError {
         /// Places of the records in the batch, from 0; at most [`BatchError::MAX_LISTED`].
         records: Vec<i32>,
     },
-    /// Compressed bytes that the codec does not understand.
-    #[error("cannot decompress the records with {codec}: {cause}")]
-    Decompress {
+    /// The codec failed on the records: compressed bytes that it does not understand.
+    #[error("{codec} cannot read or write the records: {cause}")]
+    Codec {
         /// Codec by the header.
         codec: Compression,
         /// What the codec said.
@@ -203,7 +203,7 @@ impl BatchError {
             | Self::DeleteHorizon
             | Self::Record { .. }
             | Self::MissingKeys { .. }
-            | Self::Decompress { .. }
+            | Self::Codec { .. }
             | Self::DecompressLimit { .. }
             | Self::Unbuildable(_) => ErrorClass::InvalidRecord,
         }

@@ -19,7 +19,7 @@ const BLOCK: usize = 32 * 1024;
 const MAX_RATIO: usize = 64;
 
 fn bad(cause: impl ToString) -> BatchError {
-    BatchError::Decompress {
+    BatchError::Codec {
         codec: Compression::Snappy,
         cause: cause.to_string(),
     }

@@ -1,0 +1,622 @@
+//! The controller: decides what a command changes, as records against an image.
+//!
+//! Pure: no clock, no randomness (ids come with the commands), no I/O, no state of its own. A command that is refused
+//! changes nothing; one that is only to be validated is decided and its records dropped. The shell commits what is
+//! decided here and applies it. Commands on configs are in `configs`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::configs::ConfigRules;
+use super::error::MetaError;
+use super::image::{Image, Topic};
+use super::placement::{PlacementDrive, Placer};
+use super::record::{
+    BrokerRecord, ClusterIdRecord, ConfigRecord, FeatureRecord, METADATA_VERSION,
+    METADATA_VERSION_LEVEL, PartitionRecord, PartitionState, ProducerIdBlockRecord, Record,
+    RemoveTopicRecord, Resource, TopicRecord,
+};
+
+/// The longest topic name: with a partition number and a suffix it still is a file name.
+pub const TOPIC_NAME_MAX: usize = 249;
+
+/// Partitions that one command may create, as in Kafka: what is decided must fit one commit.
+pub const NEW_PARTITIONS_MAX: usize = 10_000;
+
+/// Producer ids given away at a time.
+pub const PRODUCER_ID_BLOCK: i64 = 1000;
+
+/// Kafka's own metadata topic; a client that creates it mistakes us for something else.
+const KAFKA_METADATA_TOPIC: &str = "__cluster_metadata";
+
+/// What commands take from the configuration when they don't say it themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// `num.partitions`.
+    pub default_partitions: i32,
+    /// `default.replication.factor`.
+    pub default_replication_factor: i16,
+    /// `delete.topic.enable`.
+    pub delete_topics: bool,
+}
+
+/// Creates a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateTopic {
+    /// A fresh id for it.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// How many partitions; -1 for the default.
+    pub partitions: i32,
+    /// How many replicas of each; -1 for the default.
+    pub replication_factor: i16,
+    /// Instead of both: the nodes of each partition, the preferred leader first.
+    pub assignments: Vec<(i32, Vec<i32>)>,
+    /// Its configs.
+    pub configs: Vec<(String, Option<String>)>,
+}
+
+/// Gives a topic more partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreatePartitions {
+    /// The topic's name.
+    pub name: String,
+    /// How many it is to have in all.
+    pub count: i32,
+    /// The nodes of each new partition; `None` leaves it to us.
+    pub assignments: Option<Vec<Vec<i32>>>,
+}
+
+/// A topic as a command names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicRef {
+    /// By name.
+    Name(String),
+    /// By id.
+    Id(Uuid),
+}
+
+/// Takes a topic's directories that were found on drives into the metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdoptTopic {
+    /// The topic's name, from the directories' names.
+    pub name: String,
+    /// The topic's id as the directories have it, if they have one.
+    pub id: Option<Uuid>,
+    /// A fresh id, for a topic that is unknown and whose directories have none.
+    pub fresh_id: Uuid,
+    /// The directories.
+    pub partitions: Vec<FoundPartition>,
+}
+
+/// A partition's directory found on a drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundPartition {
+    /// The partition's number.
+    pub index: i32,
+    /// Where it is.
+    pub place: PlacementDrive,
+    /// The latest leader epoch in its log; -1 when there is none.
+    pub latest_epoch: i32,
+}
+
+/// A block of producer ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerIds {
+    /// The first id.
+    pub first: i64,
+    /// How many.
+    pub count: i64,
+}
+
+/// Decides commands against one image.
+#[derive(Clone, Copy)]
+pub struct Controller<'a> {
+    pub(super) image: &'a Image,
+    pub(super) rules: &'a dyn ConfigRules,
+    policy: Policy,
+}
+
+impl<'a> Controller<'a> {
+    /// A controller over `image`.
+    pub fn new(image: &'a Image, rules: &'a dyn ConfigRules, policy: Policy) -> Self {
+        Self {
+            image,
+            rules,
+            policy,
+        }
+    }
+
+    /// The image that is decided against.
+    pub fn image(&self) -> &'a Image {
+        self.image
+    }
+
+    /// What a new cluster starts with; nothing when it has started.
+    pub fn bootstrap(&self, cluster_id: &str) -> Vec<Record> {
+        if self.image.cluster_id().is_some() {
+            return Vec::new();
+        }
+        let version = FeatureRecord {
+            name: METADATA_VERSION.to_owned(),
+            level: METADATA_VERSION_LEVEL,
+        };
+        let id = ClusterIdRecord {
+            id: cluster_id.to_owned(),
+        };
+        vec![Record::Feature(version), Record::ClusterId(id)]
+    }
+
+    /// Creates a topic with its partitions on `drives`.
+    pub fn create_topic(
+        &self,
+        command: &CreateTopic,
+        drives: &[PlacementDrive],
+    ) -> Result<Vec<Record>, MetaError> {
+        self.check_new_name(&command.name)?;
+        if let Some(known) = self.image.topic_by_id(command.id) {
+            return Err(MetaError::TopicExists(Arc::clone(&known.name)));
+        }
+        let configs = self.check_new_configs(&command.name, &command.configs)?;
+        let mut placer = Placer::new(self.image, drives);
+        let places = if command.assignments.is_empty() {
+            self.place_new_topic(command, &mut placer)?
+        } else {
+            place_assigned_topic(command, &mut placer)?
+        };
+        let name: Arc<str> = Arc::from(command.name.as_str());
+        let mut records = vec![Record::Topic(TopicRecord {
+            id: command.id,
+            name,
+        })];
+        records.extend(
+            (0..)
+                .zip(&places)
+                .map(|(index, place)| new_partition(command.id, index, place, 0)),
+        );
+        let resource = Resource::topic(&command.name);
+        records.extend(configs.into_iter().map(|(key, value)| {
+            Record::Config(ConfigRecord {
+                resource: resource.clone(),
+                key,
+                value: Some(value),
+            })
+        }));
+        Ok(records)
+    }
+
+    /// Removes a topic.
+    pub fn delete_topic(&self, topic: &TopicRef) -> Result<Vec<Record>, MetaError> {
+        if !self.policy.delete_topics {
+            return Err(MetaError::TopicDeletionDisabled);
+        }
+        let found = match topic {
+            TopicRef::Name(name) => self.known(name)?,
+            TopicRef::Id(id) => self
+                .image
+                .topic_by_id(*id)
+                .ok_or(MetaError::UnknownTopicId(*id))?,
+        };
+        Ok(vec![Record::RemoveTopic(RemoveTopicRecord {
+            id: found.id,
+        })])
+    }
+
+    /// Gives a topic more partitions, on `drives`.
+    pub fn create_partitions(
+        &self,
+        command: &CreatePartitions,
+        drives: &[PlacementDrive],
+    ) -> Result<Vec<Record>, MetaError> {
+        let topic = self.known(&command.name)?;
+        let present = topic.partitions.len();
+        let wanted = usize::try_from(command.count).unwrap_or(0);
+        if wanted <= present {
+            return Err(MetaError::InvalidPartitions(format!(
+                "topic \"{}\" has {present} partitions; {} would not be an increase",
+                command.name, command.count
+            )));
+        }
+        let added = wanted - present;
+        check_amount(added)?;
+        let replicas = topic
+            .partitions
+            .first()
+            .map_or(1, |partition| partition.replicas.len());
+        let mut placer = Placer::new(self.image, drives);
+        let places = match &command.assignments {
+            None => place_all(&mut placer, added, replicas)?,
+            Some(assignments) => {
+                if assignments.len() != added {
+                    return Err(MetaError::InvalidReplicaAssignment(format!(
+                        "{added} partitions are to be added, but {} assignments are given",
+                        assignments.len()
+                    )));
+                }
+                let indexed =
+                    (command.count - added as i32..).zip(assignments.iter().map(Vec::as_slice));
+                place_assigned(&mut placer, indexed, Some(replicas))?
+            }
+        };
+        let first = command.count - added as i32;
+        Ok((first..)
+            .zip(&places)
+            .map(|(index, place)| new_partition(topic.id, index, place, 0))
+            .collect())
+    }
+
+    /// Gives `broker` a block of producer ids.
+    pub fn allocate_producer_ids(
+        &self,
+        broker: i32,
+    ) -> Result<(ProducerIds, Vec<Record>), MetaError> {
+        let first = self.image.next_producer_id();
+        let next_producer_id = first
+            .checked_add(PRODUCER_ID_BLOCK)
+            .ok_or(MetaError::ProducerIdsExhausted)?;
+        let block = ProducerIdBlockRecord {
+            next_producer_id,
+            broker,
+        };
+        Ok((
+            ProducerIds {
+                first,
+                count: PRODUCER_ID_BLOCK,
+            },
+            vec![Record::ProducerIdBlock(block)],
+        ))
+    }
+
+    /// Notes a broker, its drives and its addresses; nothing when they are as they were.
+    pub fn register_broker(&self, broker: &BrokerRecord) -> Result<Vec<Record>, MetaError> {
+        for (at, drive) in broker.drives.iter().enumerate() {
+            if broker.drives[..at].iter().any(|other| other.id == drive.id) {
+                return Err(MetaError::InvalidRequest(format!(
+                    "two drives of broker {} have the id {}: one is a copy of the other",
+                    broker.node_id, drive.id
+                )));
+            }
+            let mut others = self
+                .image
+                .brokers()
+                .values()
+                .filter(|other| other.node_id != broker.node_id);
+            if let Some(other) =
+                others.find(|other| other.drives.iter().any(|theirs| theirs.id == drive.id))
+            {
+                return Err(MetaError::InvalidRequest(format!(
+                    "drive {} of broker {} is registered as a drive of broker {}",
+                    drive.id, broker.node_id, other.node_id
+                )));
+            }
+        }
+        if self.image.brokers().get(&broker.node_id) == Some(broker) {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Record::Broker(broker.clone())])
+    }
+
+    /// Takes directories found on drives into the metadata; nothing when it has them all. Partitions between those
+    /// found that nobody has are created empty on `drives`.
+    pub fn adopt_topic(
+        &self,
+        command: &AdoptTopic,
+        drives: &[PlacementDrive],
+    ) -> Result<Vec<Record>, MetaError> {
+        let known = self.image.topic(&command.name);
+        let id = match (known, command.id) {
+            (Some(topic), Some(id)) if topic.id != id => {
+                return Err(another_topic(command, topic.id, id));
+            }
+            (Some(topic), _) => topic.id,
+            (None, id) => id.unwrap_or(command.fresh_id),
+        };
+        if let (None, Some(taken)) = (known, self.image.topic_by_id(id)) {
+            return Err(MetaError::InconsistentTopicId(format!(
+                "a directory of topic \"{}\" has the id {id}, which is topic \"{}\"'s",
+                command.name, taken.name
+            )));
+        }
+        if known.is_none() {
+            self.check_new_name(&command.name)?;
+        }
+        let mut records = Vec::new();
+        if known.is_none() {
+            records.push(Record::Topic(TopicRecord {
+                id,
+                name: Arc::from(command.name.as_str()),
+            }));
+        }
+        let found = new_among_found(command, known)?;
+        records.extend(self.place_found(
+            id,
+            known.map_or(0, |topic| topic.partitions.len()),
+            &found,
+            drives,
+        )?);
+        Ok(if found.is_empty() {
+            Vec::new()
+        } else {
+            records
+        })
+    }
+
+    /// The partitions from `first` to the last one found: the found where they are, the others on `drives`.
+    fn place_found(
+        &self,
+        id: Uuid,
+        first: usize,
+        found: &BTreeMap<i32, FoundPartition>,
+        drives: &[PlacementDrive],
+    ) -> Result<Vec<Record>, MetaError> {
+        let Some((&last, _)) = found.last_key_value() else {
+            return Ok(Vec::new());
+        };
+        check_amount((last as usize + 1).saturating_sub(first))?;
+        let mut placer = Placer::new(self.image, drives);
+        for partition in found.values() {
+            placer.count(partition.place);
+        }
+        let mut records = Vec::new();
+        for index in first as i32..=last {
+            let (places, epoch) = match found.get(&index) {
+                // A new leader follows the one that wrote the log.
+                Some(partition) => (
+                    vec![partition.place],
+                    partition.latest_epoch.saturating_add(1).max(0),
+                ),
+                None => (
+                    placer
+                        .place(1)
+                        .ok_or_else(|| too_few_nodes(1, placer.nodes()))?,
+                    0,
+                ),
+            };
+            records.push(new_partition(id, index, &places, epoch));
+        }
+        Ok(records)
+    }
+
+    fn known(&self, name: &str) -> Result<&'a Topic, MetaError> {
+        self.image
+            .topic(name)
+            .ok_or_else(|| MetaError::UnknownTopic(name.to_owned()))
+    }
+
+    fn check_new_name(&self, name: &str) -> Result<(), MetaError> {
+        check_topic_name(name)?;
+        if let Some(topic) = self.image.topic(name) {
+            return Err(MetaError::TopicExists(Arc::clone(&topic.name)));
+        }
+        let invalid = |reason| MetaError::InvalidTopicName {
+            name: name.to_owned(),
+            reason,
+        };
+        if name == KAFKA_METADATA_TOPIC {
+            return Err(invalid("it is reserved".to_owned()));
+        }
+        if let Some(other) = self.image.alike(name).next() {
+            return Err(invalid(format!(
+                "topic \"{other}\" differs from it by dots and underscores only; their metrics would be the same"
+            )));
+        }
+        Ok(())
+    }
+
+    fn place_new_topic(
+        &self,
+        command: &CreateTopic,
+        placer: &mut Placer,
+    ) -> Result<Vec<Vec<PlacementDrive>>, MetaError> {
+        let count = match command.partitions {
+            -1 => self.policy.default_partitions,
+            count => count,
+        };
+        if count <= 0 {
+            return Err(MetaError::InvalidPartitions(format!(
+                "a topic can't have {count} partitions; the least is 1"
+            )));
+        }
+        let factor = match command.replication_factor {
+            -1 => self.policy.default_replication_factor,
+            factor => factor,
+        };
+        if factor <= 0 {
+            let text =
+                format!("a topic can't have a replication factor of {factor}; the least is 1");
+            return Err(MetaError::InvalidReplicationFactor(text));
+        }
+        check_amount(count as usize)?;
+        place_all(placer, count as usize, factor as usize)
+    }
+}
+
+/// Checks that `name` can be a topic's.
+pub fn check_topic_name(name: &str) -> Result<(), MetaError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let reason = if name.is_empty() {
+        "it is empty".to_owned()
+    } else if name == "." || name == ".." {
+        "it means a directory".to_owned()
+    } else if name.len() > TOPIC_NAME_MAX {
+        format!(
+            "it is {} bytes long, the most is {TOPIC_NAME_MAX}",
+            name.len()
+        )
+    } else if let Some(bad) = name.chars().find(|&c| !allowed(c)) {
+        format!("{bad:?} isn't one of the ASCII letters and digits, '.', '_' and '-'")
+    } else {
+        return Ok(());
+    };
+    let name = name.chars().take(TOPIC_NAME_MAX).collect();
+    Err(MetaError::InvalidTopicName { name, reason })
+}
+
+fn another_topic(command: &AdoptTopic, known: Uuid, found: Uuid) -> MetaError {
+    MetaError::InconsistentTopicId(format!(
+        "a directory of topic \"{}\" has the id {found}, but the topic of that name is {known}: it is left over from \
+         a deleted topic, or from another cluster",
+        command.name
+    ))
+}
+
+/// The found partitions that the metadata doesn't have yet, by number.
+fn new_among_found(
+    command: &AdoptTopic,
+    known: Option<&Topic>,
+) -> Result<BTreeMap<i32, FoundPartition>, MetaError> {
+    let mut new: BTreeMap<i32, FoundPartition> = BTreeMap::new();
+    for found in &command.partitions {
+        let FoundPartition { index, place, .. } = *found;
+        let twice = |other: Uuid| {
+            MetaError::InconsistentTopicId(format!(
+                "partition {index} of topic \"{}\" is on drive {}, but belongs on drive {other}",
+                command.name, place.drive
+            ))
+        };
+        if index < 0 {
+            let text = format!(
+                "a directory of topic \"{}\" has the partition number {index}",
+                command.name
+            );
+            return Err(MetaError::InvalidPartitions(text));
+        }
+        match known.and_then(|topic| topic.partition(index)) {
+            Some(state) if state.directory_on(place.node) == Some(place.drive) => {}
+            Some(state) => {
+                return Err(twice(
+                    state.directories.first().copied().unwrap_or_default(),
+                ));
+            }
+            None => match new.insert(index, *found) {
+                Some(other) if other.place != place => return Err(twice(other.place.drive)),
+                _ => {}
+            },
+        }
+    }
+    Ok(new)
+}
+
+fn check_amount(partitions: usize) -> Result<(), MetaError> {
+    if partitions <= NEW_PARTITIONS_MAX {
+        return Ok(());
+    }
+    Err(MetaError::PolicyViolation(format!(
+        "{partitions} partitions are too many for one request; the most is {NEW_PARTITIONS_MAX}"
+    )))
+}
+
+fn too_few_nodes(replicas: usize, nodes: usize) -> MetaError {
+    MetaError::InvalidReplicationFactor(format!(
+        "{replicas} replicas need {replicas} nodes with a drive that takes new partitions; there are {nodes}"
+    ))
+}
+
+fn place_all(
+    placer: &mut Placer,
+    count: usize,
+    replicas: usize,
+) -> Result<Vec<Vec<PlacementDrive>>, MetaError> {
+    if replicas > placer.nodes() {
+        return Err(too_few_nodes(replicas, placer.nodes()));
+    }
+    (0..count)
+        .map(|_| {
+            placer
+                .place(replicas)
+                .ok_or_else(|| too_few_nodes(replicas, placer.nodes()))
+        })
+        .collect()
+}
+
+fn place_assigned_topic(
+    command: &CreateTopic,
+    placer: &mut Placer,
+) -> Result<Vec<Vec<PlacementDrive>>, MetaError> {
+    if command.partitions != -1 || command.replication_factor != -1 {
+        return Err(MetaError::InvalidRequest(format!(
+            "topic \"{}\" is given an assignment of replicas and also a number of partitions or replicas; give one",
+            command.name
+        )));
+    }
+    check_amount(command.assignments.len())?;
+    let mut sorted: Vec<(i32, &[i32])> = command
+        .assignments
+        .iter()
+        .map(|(at, nodes)| (*at, nodes.as_slice()))
+        .collect();
+    sorted.sort_by_key(|&(index, _)| index);
+    if !sorted
+        .iter()
+        .map(|&(index, _)| index)
+        .eq(0..sorted.len() as i32)
+    {
+        return Err(MetaError::InvalidReplicaAssignment(format!(
+            "the assignment of topic \"{}\" doesn't name each of the partitions 0 to {} once",
+            command.name,
+            sorted.len() - 1
+        )));
+    }
+    place_assigned(placer, sorted.into_iter(), None)
+}
+
+/// Places partitions on the nodes they are assigned to; all have as many replicas as the first, or as `replicas`.
+fn place_assigned<'n>(
+    placer: &mut Placer,
+    assignments: impl Iterator<Item = (i32, &'n [i32])>,
+    mut replicas: Option<usize>,
+) -> Result<Vec<Vec<PlacementDrive>>, MetaError> {
+    let mut places = Vec::new();
+    for (index, nodes) in assignments {
+        let bad = |what: String| {
+            MetaError::InvalidReplicaAssignment(format!(
+                "the assignment of partition {index} {what}"
+            ))
+        };
+        let expected = *replicas.get_or_insert(nodes.len());
+        if nodes.is_empty() {
+            return Err(bad("is empty".to_owned()));
+        }
+        if nodes.len() != expected {
+            return Err(bad(format!(
+                "has {} replicas, others have {expected}",
+                nodes.len()
+            )));
+        }
+        if let Some(twice) = (1..nodes.len()).find(|&at| nodes[..at].contains(&nodes[at])) {
+            return Err(bad(format!("names node {} twice", nodes[twice])));
+        }
+        let unfit = |node| {
+            bad(format!(
+                "names node {node}, which has no drive that takes new partitions"
+            ))
+        };
+        places.push(placer.place_on(nodes).map_err(unfit)?);
+    }
+    Ok(places)
+}
+
+fn new_partition(
+    topic_id: Uuid,
+    index: i32,
+    places: &[PlacementDrive],
+    leader_epoch: i32,
+) -> Record {
+    let replicas: Vec<i32> = places.iter().map(|place| place.node).collect();
+    let state = PartitionState {
+        isr: replicas.clone(),
+        leader: replicas.first().copied().unwrap_or(-1),
+        leader_epoch,
+        partition_epoch: 0,
+        directories: places.iter().map(|place| place.drive).collect(),
+        replicas,
+    };
+    Record::Partition(PartitionRecord {
+        topic_id,
+        index,
+        state,
+    })
+}

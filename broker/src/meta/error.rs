@@ -1,0 +1,104 @@
+//! Why the controller refuses a command; each reason has one of Kafka's error codes, and a text for the client.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::image::ApplyError;
+use super::record::Resource;
+
+/// Why a command was refused. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum MetaError {
+    /// A topic of this name is there.
+    #[error("topic \"{0}\" already exists")]
+    TopicExists(Arc<str>),
+    /// No topic of this name is there.
+    #[error("topic \"{0}\" does not exist")]
+    UnknownTopic(String),
+    /// No topic of this id is there.
+    #[error("topic id {0} does not exist")]
+    UnknownTopicId(Uuid),
+    /// The name can't be a topic's.
+    #[error("\"{name}\" can't be a topic's name: {reason}")]
+    InvalidTopicName {
+        /// The name, cut when it is long.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A number of partitions that can't be.
+    #[error("{0}")]
+    InvalidPartitions(String),
+    /// A replication factor that can't be.
+    #[error("{0}")]
+    InvalidReplicationFactor(String),
+    /// An assignment of replicas to nodes that can't be.
+    #[error("{0}")]
+    InvalidReplicaAssignment(String),
+    /// A config key or value that can't be.
+    #[error("{0}")]
+    InvalidConfig(String),
+    /// A command that contradicts itself.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// A command that goes beyond a limit of ours.
+    #[error("{0}")]
+    PolicyViolation(String),
+    /// `delete.topic.enable` is false.
+    #[error("topics can't be deleted: delete.topic.enable is false")]
+    TopicDeletionDisabled,
+    /// A directory on a drive isn't the one the metadata knows.
+    #[error("{0}")]
+    InconsistentTopicId(String),
+    /// No node of this id has registered.
+    #[error("no node with id {0} has registered")]
+    BrokerNotRegistered(i32),
+    /// Every producer id is given away.
+    #[error("every producer id is given away")]
+    ProducerIdsExhausted,
+    /// The controller decided what its image can't take: a defect of ours.
+    #[error("the decision doesn't fit the metadata it was made on: {0}")]
+    Inconsistent(#[from] ApplyError),
+}
+
+impl MetaError {
+    /// Kafka's error code of this reason.
+    pub fn code(&self) -> i16 {
+        match self {
+            Self::UnknownTopic(_) => 3,
+            Self::InvalidTopicName { .. } => 17,
+            Self::TopicExists(_) => 36,
+            Self::InvalidPartitions(_) => 37,
+            Self::InvalidReplicationFactor(_) => 38,
+            Self::InvalidReplicaAssignment(_) => 39,
+            Self::InvalidConfig(_) => 40,
+            Self::InvalidRequest(_) => 42,
+            Self::PolicyViolation(_) => 44,
+            Self::TopicDeletionDisabled => 73,
+            Self::UnknownTopicId(_) => 100,
+            Self::BrokerNotRegistered(_) => 102,
+            Self::InconsistentTopicId(_) => 103,
+            Self::ProducerIdsExhausted | Self::Inconsistent(_) => -1,
+        }
+    }
+
+    /// The key isn't one of the resource's.
+    pub(super) fn unknown_key(resource: &Resource, key: &str) -> Self {
+        Self::InvalidConfig(format!("\"{key}\" is no config of {}", describe(resource)))
+    }
+}
+
+/// A resource as people call it.
+pub(super) fn describe(resource: &Resource) -> String {
+    use super::record::ResourceType::{Broker, ClientMetrics, Group, Topic};
+    match (resource.kind, resource.name.as_str()) {
+        (Topic, name) => format!("topic \"{name}\""),
+        (Broker, "") => "the brokers".to_owned(),
+        (Broker, name) => format!("broker {name}"),
+        (ClientMetrics, name) => format!("client metrics subscription \"{name}\""),
+        (Group, name) => format!("group \"{name}\""),
+    }
+}

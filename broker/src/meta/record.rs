@@ -1,0 +1,252 @@
+//! The metadata records as owned values: what the log stores, what is broadcast to every shard, what `Image` applies.
+//!
+//! A record says what *is*, never what was asked: applying one needs no clock, no choice and no validation beyond its
+//! own consistency, so that every shard and every later start gets the same image. Their bytes are in `codec`.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+/// The feature whose level says which records and fields a broker has to understand to read this log.
+pub const METADATA_VERSION: &str = "metadata.version";
+
+/// The level of [`METADATA_VERSION`] that this broker writes, and the highest it reads.
+pub const METADATA_VERSION_LEVEL: i16 = 1;
+
+/// One change of the cluster's metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A topic exists; its partitions follow as records of their own.
+    Topic(TopicRecord),
+    /// A partition exists.
+    Partition(PartitionRecord),
+    /// A topic is gone, with its partitions and configs.
+    RemoveTopic(RemoveTopicRecord),
+    /// Something of a partition changed.
+    PartitionChange(PartitionChangeRecord),
+    /// A config key of a resource has a value, or has none any more.
+    Config(ConfigRecord),
+    /// A block of producer ids was given away.
+    ProducerIdBlock(ProducerIdBlockRecord),
+    /// A broker registered.
+    Broker(BrokerRecord),
+    /// A feature has a level.
+    Feature(FeatureRecord),
+    /// The id of the cluster.
+    ClusterId(ClusterIdRecord),
+}
+
+/// A topic exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicRecord {
+    /// The topic's id, never used again after the topic is removed.
+    pub id: Uuid,
+    /// The topic's name.
+    pub name: Arc<str>,
+}
+
+/// A partition exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionRecord {
+    /// The topic it belongs to, which is there already.
+    pub topic_id: Uuid,
+    /// Its number: the next one of its topic.
+    pub index: i32,
+    /// Where it is and who leads it.
+    pub state: PartitionState,
+}
+
+/// Where a partition is and who leads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionState {
+    /// The nodes that hold a replica, the preferred leader first.
+    pub replicas: Vec<i32>,
+    /// The replicas in sync.
+    pub isr: Vec<i32>,
+    /// The leading node, or -1.
+    pub leader: i32,
+    /// Counts the leaders.
+    pub leader_epoch: i32,
+    /// Counts the changes.
+    pub partition_epoch: i32,
+    /// The drive of each replica, in the order of `replicas`.
+    pub directories: Vec<Uuid>,
+}
+
+impl PartitionState {
+    /// The drive that holds the replica of `node`, if it has one.
+    pub fn directory_on(&self, node: i32) -> Option<Uuid> {
+        let at = self.replicas.iter().position(|&replica| replica == node)?;
+        self.directories.get(at).copied()
+    }
+}
+
+/// A topic is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoveTopicRecord {
+    /// The topic's id.
+    pub id: Uuid,
+}
+
+/// Something of a partition changed; what is `None` stays as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionChangeRecord {
+    /// The topic.
+    pub topic_id: Uuid,
+    /// The partition's number.
+    pub index: i32,
+    /// New replicas; `directories` comes with them.
+    pub replicas: Option<Vec<i32>>,
+    /// New in-sync replicas.
+    pub isr: Option<Vec<i32>>,
+    /// New leader, or -1.
+    pub leader: Option<i32>,
+    /// New leader epoch.
+    pub leader_epoch: Option<i32>,
+    /// The partition's epoch from here on.
+    pub partition_epoch: i32,
+    /// New drives, one per replica.
+    pub directories: Option<Vec<Uuid>>,
+}
+
+/// The kinds of resource that have configs, with Kafka's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum ResourceType {
+    /// A topic, by name.
+    Topic = 2,
+    /// A broker by node id, or all brokers by the empty name.
+    Broker = 4,
+    /// Client metrics subscriptions.
+    ClientMetrics = 16,
+    /// A group, by id.
+    Group = 32,
+}
+
+impl ResourceType {
+    /// Kafka's number of this kind.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The kind of Kafka's number, if it has configs that are stored.
+    pub fn from_number(number: u8) -> Option<Self> {
+        match number {
+            2 => Some(Self::Topic),
+            4 => Some(Self::Broker),
+            16 => Some(Self::ClientMetrics),
+            32 => Some(Self::Group),
+            _ => None,
+        }
+    }
+}
+
+/// Something that has configs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Resource {
+    /// Its kind.
+    pub kind: ResourceType,
+    /// Its name; for all brokers it is empty.
+    pub name: String,
+}
+
+impl Resource {
+    /// The topic called `name`.
+    pub fn topic(name: impl Into<String>) -> Self {
+        Self {
+            kind: ResourceType::Topic,
+            name: name.into(),
+        }
+    }
+
+    /// The broker `node`.
+    pub fn broker(node: i32) -> Self {
+        Self {
+            kind: ResourceType::Broker,
+            name: node.to_string(),
+        }
+    }
+
+    /// What holds for every broker that says nothing of its own.
+    pub fn all_brokers() -> Self {
+        Self {
+            kind: ResourceType::Broker,
+            name: String::new(),
+        }
+    }
+}
+
+/// A config key of a resource has a value, or has none any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigRecord {
+    /// Whose config.
+    pub resource: Resource,
+    /// The key, by Kafka's name.
+    pub key: String,
+    /// The value; `None` puts the key back to its default.
+    pub value: Option<String>,
+}
+
+/// A block of producer ids was given away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerIdBlockRecord {
+    /// Every id below is given away.
+    pub next_producer_id: i64,
+    /// The broker that got the last block.
+    pub broker: i32,
+}
+
+/// A broker registered; replaces what it registered before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerRecord {
+    /// Its node id.
+    pub node_id: i32,
+    /// Its rack, if it has one.
+    pub rack: Option<String>,
+    /// How many shards it runs.
+    pub shards: u32,
+    /// Its drives.
+    pub drives: Vec<DriveInfo>,
+    /// Where it listens.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// A drive of a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriveInfo {
+    /// The drive's id, kept on the drive itself.
+    pub id: Uuid,
+    /// The shard that owns it since the broker's last start.
+    pub shard: u32,
+    /// Where it was mounted then.
+    pub path: String,
+}
+
+/// An address a broker listens on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The listener's name.
+    pub name: String,
+    /// The host that clients are told.
+    pub host: String,
+    /// The port that clients are told.
+    pub port: u16,
+    /// Kafka's number of the security protocol: 0 is PLAINTEXT.
+    pub security_protocol: i16,
+}
+
+/// A feature has a level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeatureRecord {
+    /// The feature's name.
+    pub name: String,
+    /// Its level; 0 is off.
+    pub level: i16,
+}
+
+/// The id of the cluster, given once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterIdRecord {
+    /// The id as clients see it.
+    pub id: String,
+}

@@ -1,1 +1,3 @@
-//! net
+//! The Kafka protocol: frames, codec, connections, and a small client.
+
+pub mod client;

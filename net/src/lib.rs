@@ -1,3 +1,14 @@
 //! The Kafka protocol: frames, codec, connections, and a small client.
 
 pub mod client;
+mod endpoint;
+pub mod fetch;
+pub mod header;
+pub mod produce;
+mod put;
+pub mod registry;
+pub mod response;
+mod take;
+
+pub use endpoint::NodeEndpoint;
+pub use take::ParseError;

@@ -1,0 +1,32 @@
+//! Settings: Kafka's for topics and brokers, and the node's own.
+//!
+//! Owns the tables of names, defaults and ranges, the check of every value, what DescribeConfigs
+//! shows, and how a node's settings are put together from its file, environment and flags
+//! ([`node`]). It stores nothing: overrides and dynamic settings belong to the metadata, and come
+//! in as maps.
+//!
+//! Pure but for [`NodeConfig::load`], which reads the file, and [`node::Machine`], which asks
+//! what the machine has.
+
+pub mod alter;
+pub mod amount;
+pub mod broker;
+mod broker_rows;
+pub mod def;
+pub mod describe;
+pub mod layers;
+mod machine;
+pub mod node;
+mod node_read;
+mod node_sources;
+mod table;
+pub mod topic;
+mod topic_table;
+
+pub use alter::{Change, Op};
+pub use broker::{BrokerConfig, Scope};
+pub use def::{ConfigError, Kind, Overrides};
+pub use describe::{ConfigRow, SynonymRow, Want};
+pub use layers::{Layers, Source};
+pub use node::NodeConfig;
+pub use topic::{CleanupPolicy, CompressionType, TimestampType, TopicConfig};

@@ -1,0 +1,1 @@
+"""The compatibility run: real, unmodified Kafka clients against one broker."""

@@ -1,0 +1,9 @@
+"""The checks, a module per subject. Each module's `checks(quick)` gives pairs of name and function of a Kit."""
+
+from suite.checks import configs, matrix, offsets, real, records, topics
+
+MODULES = (topics, configs, offsets, records, matrix, real)
+
+
+def all_checks(quick: bool):
+    return [pair for module in MODULES for pair in module.checks(quick)]

@@ -1,8 +1,10 @@
 //! The Kafka protocol: frames, codec, connections, and a small client.
 
 pub mod client;
+pub mod connection;
 mod endpoint;
 pub mod fetch;
+pub mod frame;
 pub mod header;
 pub mod produce;
 mod put;

@@ -192,6 +192,18 @@ impl Client {
             .with_topics(topics)
             .with_allow_auto_topic_creation(create);
         let answer = self.retrying(|client| client.call_any(&request, i16::MAX))?;
+        Ok(self.learn(&answer))
+    }
+
+    /// Asks for the brokers, once.
+    pub(super) fn learn_brokers(&mut self) -> Result<(), ClientError> {
+        let request = MetadataRequest::default().with_topics(Some(Vec::new()));
+        let answer = self.call_any(&request, i16::MAX)?;
+        self.learn(&answer);
+        Ok(())
+    }
+
+    fn learn(&mut self, answer: &MetadataResponse) -> Cluster {
         let cluster = describe(answer);
         self.cluster.id.clone_from(&cluster.id);
         self.cluster.controller = cluster.controller;
@@ -199,11 +211,11 @@ impl Client {
         for (name, topic) in &cluster.topics {
             self.cluster.topics.insert(name.clone(), topic.clone());
         }
-        Ok(cluster)
+        cluster
     }
 }
 
-fn describe(answer: MetadataResponse) -> Cluster {
+fn describe(answer: &MetadataResponse) -> Cluster {
     let mut brokers: Vec<_> = answer
         .brokers
         .iter()

@@ -105,7 +105,7 @@ pub struct Client {
 
 impl Client {
     /// Connects to the first broker of the list that answers and asks it for the cluster's
-    /// brokers.
+    /// brokers. Tries the list once.
     pub fn connect(config: ClientConfig) -> Result<Self, ClientError> {
         let bootstrap = config
             .bootstrap
@@ -121,7 +121,7 @@ impl Client {
             connections: HashMap::new(),
             cluster: Cluster::default(),
         };
-        client.metadata(&[], false)?;
+        client.learn_brokers()?;
         Ok(client)
     }
 

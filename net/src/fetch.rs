@@ -200,3 +200,6 @@ fn put_tags(out: &mut BytesMut, diverging: Option<(i32, i64)>, leader: Option<(i
         put_leader(out, 1, leader);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,10 @@ pub mod header;
 pub mod produce;
 mod put;
 pub mod registry;
+pub mod request;
 pub mod response;
+mod shape;
+mod shapes;
 mod take;
 
 pub use endpoint::NodeEndpoint;

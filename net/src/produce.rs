@@ -276,3 +276,6 @@ fn put_partition(out: &mut BytesMut, version: i16, form: Form, partition: &Parti
         _ => put::no_tags(out, form),
     }
 }
+
+#[cfg(test)]
+mod tests;

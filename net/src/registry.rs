@@ -109,12 +109,13 @@ mod tests {
             let theirs = ApiKey::try_from(api.key).unwrap();
             assert_eq!(format!("{theirs:?}"), api.name);
             let range = theirs.valid_versions();
-            assert_eq!(
-                (api.served_min, api.max),
-                (range.min, range.max),
-                "{}",
-                api.name
-            );
+            // Version 6 of InitProducerId belongs to two-phase commit, which Kafka 4.1 keeps back.
+            let max = if api.name == "InitProducerId" {
+                5
+            } else {
+                range.max
+            };
+            assert_eq!((api.served_min, api.max), (range.min, max), "{}", api.name);
             assert!(api.min <= api.served_min);
             for version in api.min..=api.max {
                 let header = theirs.request_header_version(version);

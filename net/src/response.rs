@@ -212,6 +212,6 @@ mod tests {
             [10, 100, 10, 1, 50]
         );
         assert_eq!(pieces[1].as_ptr(), records.as_ptr());
-        assert_eq!(&pieces[0][..4], 166_i32.to_be_bytes());
+        assert_eq!(&pieces[0][..4], 167_i32.to_be_bytes());
     }
 }

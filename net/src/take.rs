@@ -95,7 +95,7 @@ pub(crate) fn uvarint(input: &mut impl Buf, what: &'static str) -> Result<u32, P
 }
 
 /// The width of the fixed form of a length.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Width {
     /// Strings.
     Two,

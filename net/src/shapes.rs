@@ -1,0 +1,358 @@
+// Written by scripts/gen-shapes from Kafka's message definitions; don't edit.
+
+//! The layout of every request that is decoded by generated code.
+
+use crate::shape::Field;
+use crate::shape::Kind::{self, *};
+use crate::take::Width;
+
+/// The layout of the request with this key.
+pub(crate) fn of(key: i16) -> Option<&'static Kind> {
+    let shape = match key {
+        1 => &FETCH,
+        2 => &LIST_OFFSETS,
+        3 => &METADATA,
+        10 => &FIND_COORDINATOR,
+        18 => &API_VERSIONS,
+        19 => &CREATE_TOPICS,
+        20 => &DELETE_TOPICS,
+        21 => &DELETE_RECORDS,
+        22 => &INIT_PRODUCER_ID,
+        23 => &OFFSET_FOR_LEADER_EPOCH,
+        32 => &DESCRIBE_CONFIGS,
+        33 => &ALTER_CONFIGS,
+        35 => &DESCRIBE_LOG_DIRS,
+        37 => &CREATE_PARTITIONS,
+        44 => &INCREMENTAL_ALTER_CONFIGS,
+        46 => &LIST_PARTITION_REASSIGNMENTS,
+        60 => &DESCRIBE_CLUSTER,
+        75 => &DESCRIBE_TOPIC_PARTITIONS,
+        _ => return None,
+    };
+    Some(shape)
+}
+
+static FETCH: Kind = Struct(&[
+    // ReplicaId
+    Field::new(Fixed(4)).until(14),
+    // MaxWaitMs
+    Field::new(Fixed(4)),
+    // MinBytes
+    Field::new(Fixed(4)),
+    // MaxBytes
+    Field::new(Fixed(4)).since(3),
+    // IsolationLevel
+    Field::new(Fixed(1)).since(4),
+    // SessionId
+    Field::new(Fixed(4)).since(7),
+    // SessionEpoch
+    Field::new(Fixed(4)).since(7),
+    // Topics
+    Field::new(List(&Struct(&[
+        // Topic
+        Field::new(Held(Width::Two)).until(12),
+        // TopicId
+        Field::new(Fixed(16)).since(13),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // Partition
+            Field::new(Fixed(4)),
+            // CurrentLeaderEpoch
+            Field::new(Fixed(4)).since(9),
+            // FetchOffset
+            Field::new(Fixed(8)),
+            // LastFetchedEpoch
+            Field::new(Fixed(4)).since(12),
+            // LogStartOffset
+            Field::new(Fixed(8)).since(5),
+            // PartitionMaxBytes
+            Field::new(Fixed(4)),
+        ]))),
+    ]))),
+    // ForgottenTopicsData
+    Field::new(List(&Struct(&[
+        // Topic
+        Field::new(Held(Width::Two)).since(7).until(12),
+        // TopicId
+        Field::new(Fixed(16)).since(13),
+        // Partitions
+        Field::new(List(&Fixed(4))).since(7),
+    ])))
+    .since(7),
+    // RackId
+    Field::new(Held(Width::Two)).since(11),
+]);
+
+static LIST_OFFSETS: Kind = Struct(&[
+    // ReplicaId
+    Field::new(Fixed(4)),
+    // IsolationLevel
+    Field::new(Fixed(1)).since(2),
+    // Topics
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // PartitionIndex
+            Field::new(Fixed(4)),
+            // CurrentLeaderEpoch
+            Field::new(Fixed(4)).since(4),
+            // Timestamp
+            Field::new(Fixed(8)),
+        ]))),
+    ]))),
+    // TimeoutMs
+    Field::new(Fixed(4)).since(10),
+]);
+
+static METADATA: Kind = Struct(&[
+    // Topics
+    Field::new(List(&Struct(&[
+        // TopicId
+        Field::new(Fixed(16)).since(10),
+        // Name
+        Field::new(Held(Width::Two)),
+    ]))),
+    // AllowAutoTopicCreation
+    Field::new(Fixed(1)).since(4),
+    // IncludeClusterAuthorizedOperations
+    Field::new(Fixed(1)).since(8).until(10),
+    // IncludeTopicAuthorizedOperations
+    Field::new(Fixed(1)).since(8),
+]);
+
+static FIND_COORDINATOR: Kind = Struct(&[
+    // Key
+    Field::new(Held(Width::Two)).until(3),
+    // KeyType
+    Field::new(Fixed(1)).since(1),
+    // CoordinatorKeys
+    Field::new(List(&Held(Width::Two))).since(4),
+]);
+
+static API_VERSIONS: Kind = Struct(&[
+    // ClientSoftwareName
+    Field::new(Held(Width::Two)).since(3),
+    // ClientSoftwareVersion
+    Field::new(Held(Width::Two)).since(3),
+]);
+
+static CREATE_TOPICS: Kind = Struct(&[
+    // Topics
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)),
+        // NumPartitions
+        Field::new(Fixed(4)),
+        // ReplicationFactor
+        Field::new(Fixed(2)),
+        // Assignments
+        Field::new(List(&Struct(&[
+            // PartitionIndex
+            Field::new(Fixed(4)),
+            // BrokerIds
+            Field::new(List(&Fixed(4))),
+        ]))),
+        // Configs
+        Field::new(List(&Struct(&[
+            // Name
+            Field::new(Held(Width::Two)),
+            // Value
+            Field::new(Held(Width::Two)),
+        ]))),
+    ]))),
+    // timeoutMs
+    Field::new(Fixed(4)),
+    // validateOnly
+    Field::new(Fixed(1)).since(1),
+]);
+
+static DELETE_TOPICS: Kind = Struct(&[
+    // Topics
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)).since(6),
+        // TopicId
+        Field::new(Fixed(16)).since(6),
+    ])))
+    .since(6),
+    // TopicNames
+    Field::new(List(&Held(Width::Two))).until(5),
+    // TimeoutMs
+    Field::new(Fixed(4)),
+]);
+
+static DELETE_RECORDS: Kind = Struct(&[
+    // Topics
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // PartitionIndex
+            Field::new(Fixed(4)),
+            // Offset
+            Field::new(Fixed(8)),
+        ]))),
+    ]))),
+    // TimeoutMs
+    Field::new(Fixed(4)),
+]);
+
+static INIT_PRODUCER_ID: Kind = Struct(&[
+    // TransactionalId
+    Field::new(Held(Width::Two)),
+    // TransactionTimeoutMs
+    Field::new(Fixed(4)),
+    // ProducerId
+    Field::new(Fixed(8)).since(3),
+    // ProducerEpoch
+    Field::new(Fixed(2)).since(3),
+    // Enable2Pc
+    Field::new(Fixed(1)).since(6),
+    // KeepPreparedTxn
+    Field::new(Fixed(1)).since(6),
+]);
+
+static OFFSET_FOR_LEADER_EPOCH: Kind = Struct(&[
+    // ReplicaId
+    Field::new(Fixed(4)).since(3),
+    // Topics
+    Field::new(List(&Struct(&[
+        // Topic
+        Field::new(Held(Width::Two)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // Partition
+            Field::new(Fixed(4)),
+            // CurrentLeaderEpoch
+            Field::new(Fixed(4)).since(2),
+            // LeaderEpoch
+            Field::new(Fixed(4)),
+        ]))),
+    ]))),
+]);
+
+static DESCRIBE_CONFIGS: Kind = Struct(&[
+    // Resources
+    Field::new(List(&Struct(&[
+        // ResourceType
+        Field::new(Fixed(1)),
+        // ResourceName
+        Field::new(Held(Width::Two)),
+        // ConfigurationKeys
+        Field::new(List(&Held(Width::Two))),
+    ]))),
+    // IncludeSynonyms
+    Field::new(Fixed(1)).since(1),
+    // IncludeDocumentation
+    Field::new(Fixed(1)).since(3),
+]);
+
+static ALTER_CONFIGS: Kind = Struct(&[
+    // Resources
+    Field::new(List(&Struct(&[
+        // ResourceType
+        Field::new(Fixed(1)),
+        // ResourceName
+        Field::new(Held(Width::Two)),
+        // Configs
+        Field::new(List(&Struct(&[
+            // Name
+            Field::new(Held(Width::Two)),
+            // Value
+            Field::new(Held(Width::Two)),
+        ]))),
+    ]))),
+    // ValidateOnly
+    Field::new(Fixed(1)),
+]);
+
+static DESCRIBE_LOG_DIRS: Kind = Struct(&[
+    // Topics
+    Field::new(List(&Struct(&[
+        // Topic
+        Field::new(Held(Width::Two)),
+        // Partitions
+        Field::new(List(&Fixed(4))),
+    ]))),
+]);
+
+static CREATE_PARTITIONS: Kind = Struct(&[
+    // Topics
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)),
+        // Count
+        Field::new(Fixed(4)),
+        // Assignments
+        Field::new(List(&Struct(&[
+            // BrokerIds
+            Field::new(List(&Fixed(4))),
+        ]))),
+    ]))),
+    // TimeoutMs
+    Field::new(Fixed(4)),
+    // ValidateOnly
+    Field::new(Fixed(1)),
+]);
+
+static INCREMENTAL_ALTER_CONFIGS: Kind = Struct(&[
+    // Resources
+    Field::new(List(&Struct(&[
+        // ResourceType
+        Field::new(Fixed(1)),
+        // ResourceName
+        Field::new(Held(Width::Two)),
+        // Configs
+        Field::new(List(&Struct(&[
+            // Name
+            Field::new(Held(Width::Two)),
+            // ConfigOperation
+            Field::new(Fixed(1)),
+            // Value
+            Field::new(Held(Width::Two)),
+        ]))),
+    ]))),
+    // ValidateOnly
+    Field::new(Fixed(1)),
+]);
+
+static LIST_PARTITION_REASSIGNMENTS: Kind = Struct(&[
+    // TimeoutMs
+    Field::new(Fixed(4)),
+    // Topics
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)),
+        // PartitionIndexes
+        Field::new(List(&Fixed(4))),
+    ]))),
+]);
+
+static DESCRIBE_CLUSTER: Kind = Struct(&[
+    // IncludeClusterAuthorizedOperations
+    Field::new(Fixed(1)),
+    // EndpointType
+    Field::new(Fixed(1)).since(1),
+    // IncludeFencedBrokers
+    Field::new(Fixed(1)).since(2),
+]);
+
+static DESCRIBE_TOPIC_PARTITIONS: Kind = Struct(&[
+    // Topics
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)),
+    ]))),
+    // ResponsePartitionLimit
+    Field::new(Fixed(4)),
+    // Cursor
+    Field::new(NullableStruct(&[
+        // TopicName
+        Field::new(Held(Width::Two)),
+        // PartitionIndex
+        Field::new(Fixed(4)),
+    ])),
+]);

@@ -14,6 +14,8 @@ pub mod broker;
 mod broker_rows;
 pub mod def;
 pub mod describe;
+#[cfg(test)]
+mod doc_tests;
 pub mod layers;
 mod machine;
 pub mod node;

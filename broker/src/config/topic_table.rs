@@ -45,7 +45,7 @@ pub static TOPIC_ROWS: &[TopicRow] = topics! {
     ["compression.lz4.level", Int, "9", Within(1, 17), Stored,
      "The level used where compression.type is lz4."]
         from [same("compression.lz4.level")];
-    ["compression.type", Text, "producer", OneOf(COMPRESSION_TYPES), Stored,
+    ["compression.type", Text, "producer", OneOf(COMPRESSION_TYPES), Honoured,
      "The codec batches are stored with; producer keeps each batch as it was sent."]
         from [same("compression.type")];
     ["compression.zstd.level", Int, "3", Within(-131072, 22), Stored,
@@ -125,8 +125,8 @@ pub static TOPIC_ROWS: &[TopicRow] = topics! {
     ["segment.bytes", Int, "1073741824", AtLeast(SEGMENT_BYTES_MIN), Honoured,
      "The size at which a segment is closed and the next one begun."]
         from [same("log.segment.bytes")];
-    ["segment.index.bytes", Int, "10485760", AtLeast(4), Stored,
-     "The largest size of a segment's offset index."]
+    ["segment.index.bytes", Int, "10485760", AtLeast(4), Honoured,
+     "The size of a segment's offset index at which the segment is closed."]
         from [same("log.index.size.max.bytes")];
     ["segment.jitter.ms", Long, "0", AtLeast(0), Stored,
      "The most that is taken off segment.ms at random, so that logs don't roll together."]

@@ -15,7 +15,7 @@ pub(super) const ROWS: &[BrokerRow] = rows! {
     Fixed ["num.partitions", Int, "1", AtLeast(1), Honoured, "How many partitions a topic gets that doesn't say."];
     Fixed ["default.replication.factor", Int, "1", Any, Honoured, "How many replicas a topic gets that doesn't say."];
     Fixed ["delete.topic.enable", Bool, "true", Any, Honoured, "Whether topics may be deleted."];
-    Cluster ["compression.type", Text, "producer", OneOf(COMPRESSION_TYPES), Stored, "Default of compression.type."];
+    Cluster ["compression.type", Text, "producer", OneOf(COMPRESSION_TYPES), Honoured, "Default of compression.type."];
     Cluster ["compression.gzip.level", Int, "-1", Within(-1, 9), Stored, "Default of compression.gzip.level."];
     Cluster ["compression.lz4.level", Int, "9", Within(1, 17), Stored, "Default of compression.lz4.level."];
     Cluster ["compression.zstd.level", Int, "3", Within(-131072, 22), Stored, "Default of compression.zstd.level."];
@@ -40,7 +40,7 @@ pub(super) const ROWS: &[BrokerRow] = rows! {
              "Default of segment.jitter.ms; without it, log.roll.jitter.hours."];
     Fixed ["log.roll.jitter.hours", Int, "0", AtLeast(0), Stored, "Default of segment.jitter.ms in hours."];
     Cluster ["log.index.interval.bytes", Int, "4096", AtLeast(0), Honoured, "Default of index.interval.bytes."];
-    Cluster ["log.index.size.max.bytes", Int, "10485760", AtLeast(4), Stored, "Default of segment.index.bytes."];
+    Cluster ["log.index.size.max.bytes", Int, "10485760", AtLeast(4), Honoured, "Default of segment.index.bytes."];
     Cluster ["log.flush.interval.messages", Long, "9223372036854775807", AtLeast(1), Honoured,
              "Default of flush.messages."];
     Cluster ["log.flush.interval.ms", Long, null, AtLeast(0), Honoured,

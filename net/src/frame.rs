@@ -189,6 +189,7 @@ impl FrameReader {
         let total = PREFIX + size;
         if self.buffer.len() < total {
             if total > self.target {
+                // Boxed, so that connections that never have one don't hold room for it.
                 return self.read_apart(size, credit).await.map(Some);
             }
             self.read_up_to(total, total).await?;

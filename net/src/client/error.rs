@@ -12,6 +12,8 @@ use thiserror::Error;
 pub struct KafkaError(i16);
 
 impl KafkaError {
+    /// UNKNOWN_SERVER_ERROR.
+    pub const UNKNOWN_SERVER_ERROR: Self = Self(-1);
     /// UNKNOWN_TOPIC_OR_PARTITION.
     pub const UNKNOWN_TOPIC_OR_PARTITION: Self = Self(3);
     /// LEADER_NOT_AVAILABLE.

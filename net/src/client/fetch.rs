@@ -8,6 +8,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::list_offsets_response::ListOffsetsPartitionResponse;
 use kafka_protocol::messages::{BrokerId, FetchRequest, ListOffsetsRequest, TopicName};
 
 use super::error::{ClientError, KafkaError, Refusal};
@@ -148,8 +149,8 @@ pub struct ListedOffset {
 }
 
 impl Client {
-    /// Fetches from each partition, beginning with the offset given. All leaders are asked
-    /// at once.
+    /// Fetches from each partition, named once, beginning with the offset given. All
+    /// leaders are asked at once.
     ///
     /// On an error that says so, the leader is looked up again by the next call.
     pub fn fetch(
@@ -228,49 +229,90 @@ impl Client {
         error
     }
 
-    /// Looks up an offset in each partition.
+    /// Looks up offsets, and gives the answers in the order of the questions.
     pub fn list_offsets(
         &mut self,
         points: &[(TopicPartition, OffsetAt)],
     ) -> Result<Vec<ListedOffset>, ClientError> {
-        let mut by_leader: BTreeMap<String, BTreeMap<&str, Vec<_>>> = BTreeMap::new();
-        for (at, point) in points {
-            let partition = ListOffsetsPartition::default()
-                .with_partition_index(at.partition)
-                .with_timestamp(point.to_wire());
-            let leader = self.leader_address(at)?;
-            let topics = by_leader.entry(leader).or_default();
-            topics.entry(&at.topic).or_default().push(partition);
-        }
-        let mut listed = Vec::with_capacity(points.len());
-        for (leader, topics) in by_leader {
-            let topics = topics.into_iter().map(|(topic, partitions)| {
-                ListOffsetsTopic::default()
-                    .with_name(TopicName(text(topic)))
-                    .with_partitions(partitions)
-            });
-            let request = ListOffsetsRequest::default()
-                .with_replica_id(BrokerId(-1))
-                .with_topics(topics.collect());
-            let answer = self.call_at(&leader, &request, i16::MAX)?;
-            for topic in &answer.topics {
-                for partition in &topic.partitions {
-                    let result = KafkaError::check(partition.error_code).map(|()| {
-                        let time = Some(partition.timestamp).filter(|time| *time >= 0);
-                        (partition.offset >= 0).then_some((partition.offset, time))
-                    });
-                    if result.is_err_and(KafkaError::is_retriable) {
-                        self.forget_leaders(&topic.name);
+        let mut listed: Vec<_> = points
+            .iter()
+            .map(|(at, _)| ListedOffset {
+                at: at.clone(),
+                // Stays only where the broker leaves a partition out.
+                result: Err(KafkaError::UNKNOWN_SERVER_ERROR),
+            })
+            .collect();
+        for round in rounds(points) {
+            let mut by_leader: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+            for place in round {
+                let leader = self.leader_address(&points[place].0)?;
+                by_leader.entry(leader).or_default().push(place);
+            }
+            for (leader, places) in by_leader {
+                let request = list_request(points, &places);
+                let answer = self.call_at(&leader, &request, i16::MAX)?;
+                for topic in &answer.topics {
+                    for partition in &topic.partitions {
+                        let result = listed_offset(partition);
+                        if result.is_err_and(KafkaError::is_retriable) {
+                            self.forget_leaders(&topic.name);
+                        }
+                        let index = partition.partition_index;
+                        let place = places.iter().find(|place| {
+                            let at = &points[**place].0;
+                            at.partition == index && at.topic == topic.name.as_str()
+                        });
+                        if let Some(place) = place {
+                            listed[*place].result = result;
+                        }
                     }
-                    listed.push(ListedOffset {
-                        at: TopicPartition::new(topic.name.to_string(), partition.partition_index),
-                        result,
-                    });
                 }
             }
         }
         Ok(listed)
     }
+}
+
+/// The places of the questions, so parted that no part asks a partition twice: a broker
+/// refuses that.
+fn rounds(points: &[(TopicPartition, OffsetAt)]) -> Vec<Vec<usize>> {
+    let mut asked: BTreeMap<&TopicPartition, usize> = BTreeMap::new();
+    let mut rounds: Vec<Vec<usize>> = Vec::new();
+    for (place, (at, _)) in points.iter().enumerate() {
+        let round = asked.entry(at).or_default();
+        if *round == rounds.len() {
+            rounds.push(Vec::new());
+        }
+        rounds[*round].push(place);
+        *round += 1;
+    }
+    rounds
+}
+
+fn list_request(points: &[(TopicPartition, OffsetAt)], places: &[usize]) -> ListOffsetsRequest {
+    let mut topics: BTreeMap<&str, Vec<ListOffsetsPartition>> = BTreeMap::new();
+    for (at, point) in places.iter().map(|place| &points[*place]) {
+        let partition = ListOffsetsPartition::default()
+            .with_partition_index(at.partition)
+            .with_timestamp(point.to_wire());
+        topics.entry(&at.topic).or_default().push(partition);
+    }
+    let topics = topics.into_iter().map(|(topic, partitions)| {
+        ListOffsetsTopic::default()
+            .with_name(TopicName(text(topic)))
+            .with_partitions(partitions)
+    });
+    ListOffsetsRequest::default()
+        .with_replica_id(BrokerId(-1))
+        .with_topics(topics.collect())
+}
+
+fn listed_offset(
+    partition: &ListOffsetsPartitionResponse,
+) -> Result<Option<(i64, Option<i64>)>, KafkaError> {
+    KafkaError::check(partition.error_code)?;
+    let time = Some(partition.timestamp).filter(|time| *time >= 0);
+    Ok((partition.offset >= 0).then_some((partition.offset, time)))
 }
 
 fn fetch_request(

@@ -10,6 +10,8 @@ mod configs;
 mod error;
 mod fetch;
 mod produce;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod wire;
 
@@ -275,49 +277,4 @@ fn with_port(address: &str) -> Result<String, ClientError> {
 
 fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_get_kafkas_port_and_nonsense_is_refused() {
-        for (given, expected) in [
-            ("localhost", Some("localhost:9092")),
-            ("localhost:1", Some("localhost:1")),
-            ("10.0.0.1:9093", Some("10.0.0.1:9093")),
-            ("[::1]", Some("[::1]:9092")),
-            ("[::1]:7", Some("[::1]:7")),
-            ("::1", None),
-            ("", None),
-            (":9092", None),
-            ("host:port", None),
-            ("host:70000", None),
-            ("http://host:9092", None),
-        ] {
-            assert_eq!(with_port(given).ok().as_deref(), expected, "{given:?}");
-        }
-    }
-
-    #[test]
-    fn an_empty_list_says_so() {
-        let error = Client::connect(ClientConfig::new(" , ")).err();
-        assert!(matches!(error, Some(ClientError::NoBootstrap)));
-    }
-
-    #[test]
-    fn a_silent_address_names_itself_and_the_reason() {
-        // Bound and dropped: nobody listens there now.
-        let address = std::net::TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .map(|address| address.to_string())
-            .unwrap_or_default();
-        let error = Client::connect(ClientConfig::new(&address)).err();
-        let message = error.map(|e| e.to_string()).unwrap_or_default();
-        assert!(
-            message.contains(&address) && message.contains("refused"),
-            "{message}"
-        );
-    }
 }

@@ -1,7 +1,7 @@
 //! The task of a connection: reading, handing out, writing, ending.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
@@ -52,9 +52,13 @@ pub async fn serve<H: Handler>(
         idle: limits.idle,
         requests: 0,
     };
-    let reading = reader.run(&*handler);
-    let writing = write_answers(&ring, &mut write, limits.idle);
-    let closed = drive(&ring, &context, reading, writing).await;
+    let closed = drive(
+        &ring,
+        &context,
+        pin!(reader.run(&*handler)),
+        pin!(write_answers(&ring, &mut write, limits.idle)),
+    )
+    .await;
     drop(ending);
     closed.log(&info, reader.requests);
     let told = write.shutdown_write();
@@ -82,12 +86,10 @@ impl Drop for Ending {
 async fn drive(
     ring: &Ring,
     context: &ConnectionContext,
-    reader: impl Future<Output = Option<Closed>>,
-    writer: impl Future<Output = Result<(), Closed>>,
+    mut reader: Pin<&mut impl Future<Output = Option<Closed>>>,
+    mut writer: Pin<&mut impl Future<Output = Result<(), Closed>>>,
 ) -> Closed {
     let mut shutdown = pin!(shut_down(ring, context));
-    let mut reader = pin!(reader);
-    let mut writer = pin!(writer);
     let (mut read_end, mut write_end) = (None, None);
     poll_fn(|cx| {
         // It registers once: finding itself in a list of all connections at every turn
@@ -185,10 +187,10 @@ impl Reader {
     /// The next frame, when there is room for its answer; `None` when told to stop.
     async fn next(&mut self) -> Option<Result<Frame, Closed>> {
         let ring = &self.ring;
-        until_stopped(ring, poll_fn(|_| ring.poll_room())).await?;
+        until_stopped(ring, pin!(poll_fn(|_| ring.poll_room()))).await?;
         let mut wait = self.idle;
         loop {
-            let error = match until_stopped(ring, self.frames.next(wait)).await? {
+            let error = match until_stopped(ring, pin!(self.frames.next(wait))).await? {
                 Ok(Some(frame)) => return Some(Ok(frame)),
                 Ok(None) => return Some(Err(Closed::Peer)),
                 Err(error) => error,
@@ -220,9 +222,9 @@ impl Reader {
 }
 
 /// The output of `future`, or `None` when the reader is told to stop before it is ready.
-/// Whoever tells it wakes the task.
-async fn until_stopped<T>(ring: &Ring, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
+/// Whoever tells it wakes the task. Futures are handed on pinned here, because moving one
+/// into another would have every idle connection hold room for it twice.
+async fn until_stopped<T>(ring: &Ring, mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     poll_fn(|cx| {
         if ring.stopped() > Stop::Never {
             return Poll::Ready(None);

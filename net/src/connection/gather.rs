@@ -17,15 +17,12 @@ const SMALL_PIECE: usize = 2 * 1024;
 /// peer that reads slowly is seen to make progress at least this often.
 const WRITE_BYTES: usize = 1024 * 1024;
 
-/// What the buffer for small pieces is made with.
-const SMALL_BUFFER: usize = 8 * 1024;
-
 #[derive(Default)]
 pub(super) struct Gather {
     pieces: VecDeque<Bytes>,
     bytes: usize,
     /// Small pieces that are not in `pieces` yet, and come behind them.
-    small: BytesMut,
+    small: Vec<Bytes>,
     held: Vec<Permit>,
     any: bool,
 }
@@ -46,17 +43,22 @@ impl Gather {
             self.pieces.push_back(piece);
             return;
         }
-        if self.small.capacity() - self.small.len() < piece.len() {
-            self.small
-                .reserve(SMALL_BUFFER.max(piece.len()).max(self.small.len()));
-        }
-        self.small.extend_from_slice(&piece);
+        self.small.push(piece);
     }
 
+    /// Nothing is kept for the next time: there are connections by the ten thousand, most
+    /// of them quiet.
     fn seal(&mut self) {
-        if !self.small.is_empty() {
-            self.pieces.push_back(self.small.split().freeze());
+        let small = std::mem::take(&mut self.small);
+        if small.len() < 2 {
+            self.pieces.extend(small);
+            return;
         }
+        let mut joined = BytesMut::with_capacity(small.iter().map(Bytes::len).sum());
+        for piece in &small {
+            joined.extend_from_slice(piece);
+        }
+        self.pieces.push_back(joined.freeze());
     }
 
     pub(super) fn is_enough(&self) -> bool {
@@ -94,6 +96,76 @@ impl Gather {
     /// Everything is on the wire: gives back what the answers held.
     pub(super) fn clear(&mut self) {
         self.any = false;
-        self.held.clear();
+        self.held = Vec::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::response::Writer;
+
+    fn answer(pieces: &[&Bytes]) -> Response {
+        let mut writer = Writer::new(1, false, 0);
+        for piece in pieces {
+            writer.splice((*piece).clone());
+        }
+        writer.finish()
+    }
+
+    fn zeros(len: usize) -> Bytes {
+        Bytes::from(vec![0; len])
+    }
+
+    fn lengths(write: &VecDeque<Bytes>) -> Vec<usize> {
+        write.iter().map(Bytes::len).collect()
+    }
+
+    #[test]
+    fn small_pieces_are_joined_and_large_ones_are_not_copied() {
+        let (small, large) = (zeros(10), zeros(SMALL_PIECE));
+        let mut gather = Gather::default();
+        assert!(gather.is_empty());
+        gather.push(answer(&[&small]), None);
+        gather.push(answer(&[&small, &large, &large]), None);
+        gather.push(answer(&[&small]), None);
+        assert!(!gather.is_empty());
+        let write = gather.next_write();
+        // Each answer brings 8 bytes of size and header.
+        assert_eq!(lengths(&write), [36, SMALL_PIECE, SMALL_PIECE, 18]);
+        assert_eq!(write[1].as_ptr(), large.as_ptr());
+        assert!(gather.next_write().is_empty());
+        gather.clear();
+        assert!(gather.is_empty());
+    }
+
+    #[test]
+    fn one_small_piece_alone_is_not_copied() {
+        let response = answer(&[]);
+        let at = response.pieces().next().map(|piece| piece.as_ptr());
+        let mut gather = Gather::default();
+        gather.push(response, None);
+        assert_eq!(gather.next_write().front().map(|piece| piece.as_ptr()), at);
+    }
+
+    #[test]
+    fn a_large_answer_is_written_in_bounded_parts() {
+        let mut gather = Gather::default();
+        gather.push(answer(&[&zeros(WRITE_BYTES + 100), &zeros(5)]), None);
+        assert!(gather.is_enough());
+        assert_eq!(lengths(&gather.next_write()), [8, WRITE_BYTES - 8]);
+        assert_eq!(lengths(&gather.next_write()), [108, 5]);
+        assert!(gather.next_write().is_empty());
+    }
+
+    #[test]
+    fn what_an_answer_holds_is_given_back_when_it_is_written() {
+        let credit = rt::sync::Credit::new(10);
+        let mut gather = Gather::default();
+        gather.push(answer(&[]), credit.try_acquire(7));
+        gather.next_write();
+        assert_eq!(credit.in_use(), 7);
+        gather.clear();
+        assert_eq!(credit.in_use(), 0);
     }
 }

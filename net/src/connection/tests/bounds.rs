@@ -214,3 +214,19 @@ fn a_peer_that_reads_nothing_is_cut_off() {
     assert!(matches!(closed, Closed::NotRead { .. }), "{closed:?}");
     drop(peer);
 }
+
+#[test]
+fn a_buffer_grows_with_the_traffic_and_is_given_back_in_silence() {
+    let server = Server::start(Setup::default());
+    let mut peer = server.connect();
+    let busy: Vec<u8> = (0..2000)
+        .flat_map(|id| request(id, ask::NOTHING, &[8; 100]))
+        .collect();
+    peer.send(&busy);
+    server.wait_for_buffer(|grown| grown > 0);
+    server.wait_for_buffer(|grown| grown == 0);
+    peer.ask(1, ask::ECHO, b"still here");
+    assert_eq!(peer.answer(), (1, b"still here".to_vec()));
+    drop(peer);
+    assert!(matches!(server.end(), Closed::Peer));
+}

@@ -55,6 +55,8 @@ struct Switches {
     handled: AtomicUsize,
     release: AtomicBool,
     shut_down: AtomicBool,
+    /// What the connection's receive buffer has beyond the small one.
+    buffers_in_use: AtomicUsize,
 }
 
 struct Setup {
@@ -125,9 +127,14 @@ impl Handler for Obedient {
 }
 
 /// Does what the switches say, as long as the server runs.
-async fn follow(handler: Rc<Obedient>, shutdown: Shutdown) {
+async fn follow(handler: Rc<Obedient>, context: Rc<ConnectionContext>) {
     loop {
         rt::time::sleep(Duration::from_millis(2)).await;
+        let grown = context.memory.buffers.in_use();
+        handler
+            .switches
+            .buffers_in_use
+            .store(grown, Ordering::SeqCst);
         if handler.switches.release.load(Ordering::SeqCst) {
             let held = handler.held.take();
             for (slot, response) in held.into_iter().rev() {
@@ -136,7 +143,7 @@ async fn follow(handler: Rc<Obedient>, shutdown: Shutdown) {
             handler.kept.take();
         }
         if handler.switches.shut_down.load(Ordering::SeqCst) {
-            shutdown.begin();
+            context.shutdown.begin();
         }
     }
 }
@@ -192,6 +199,13 @@ impl Server {
         }
     }
 
+    /// Waits until the receive buffer is as wanted.
+    fn wait_for_buffer(&self, wanted: impl Fn(usize) -> bool) {
+        while !wanted(self.switches.buffers_in_use.load(Ordering::SeqCst)) {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     fn release(&self) {
         self.switches.release.store(true, Ordering::SeqCst);
     }
@@ -224,7 +238,7 @@ async fn serve_one(setup: Setup, switches: Arc<Switches>, tell: mpsc::Sender<Soc
         },
         shutdown: Shutdown::new(),
     });
-    let following = rt::task::spawn(follow(Rc::clone(&handler), context.shutdown.clone()));
+    let following = rt::task::spawn(follow(Rc::clone(&handler), Rc::clone(&context)));
     let stream = listener.accept().await.unwrap();
     let closed = serve(stream, Rc::clone(&handler), Rc::clone(&context)).await;
     following.cancel().await;

@@ -43,6 +43,14 @@ impl Failure {
         Self::Told { text, code }
     }
 
+    /// The same failure, told with what had been done before it.
+    pub(crate) fn after(self, done: impl fmt::Display) -> Self {
+        match self {
+            Self::Told { text, code } => Self::with(code, format!("{text}; {done}")),
+            Self::NobodyReads => Self::NobodyReads,
+        }
+    }
+
     /// A file or directory that could not be used.
     pub(crate) fn file(path: impl AsRef<std::path::Path>, error: &io::Error) -> Self {
         Self::failed(format!("{}: {error}", path.as_ref().display()))

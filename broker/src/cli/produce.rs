@@ -24,6 +24,7 @@ use super::progress::Progress;
 use super::send::{SendOptions, Sender};
 use super::serve::name_and_value;
 use super::stop::Stop;
+use super::table::grouped;
 use crate::config::amount::Amount;
 
 /// Bytes of lines that make a chunk.
@@ -170,11 +171,11 @@ impl ProduceArgs {
             since: None,
             args: &self,
         };
-        let done = run.all(&lines);
-        if done.is_err() {
+        if let Err(failure) = run.all(&lines) {
             run.progress.end();
+            let sent = grouped(run.progress.records());
+            return Err(failure.after(format!("{sent} records were sent before")));
         }
-        done?;
         if !self.quiet {
             run.progress.sum_up("sent");
         }

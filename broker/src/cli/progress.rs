@@ -46,6 +46,11 @@ impl Progress {
         }
     }
 
+    /// Records that are done.
+    pub(crate) fn records(&self) -> u64 {
+        self.records
+    }
+
     /// Takes the bar away; what comes on stderr after it stands on a line of its own.
     pub(crate) fn end(&self) {
         if let Some(bar) = &self.bar {

@@ -160,15 +160,17 @@ impl Sender {
 }
 
 fn refusal(produced: &Produced, lines: &BTreeMap<i32, RangeInclusive<u64>>) -> Option<String> {
-    let refusal = produced.result.as_ref().err()?;
+    let refused = produced.result.as_ref().err()?;
     let lines = lines.get(&produced.at.partition)?;
     // Lines of other partitions may lie between the two.
-    Some(format!(
-        "lines {} to {} for {}: {refusal}",
-        lines.start(),
-        lines.end(),
-        produced.at
-    ))
+    let (first, last, at) = (lines.start(), lines.end(), &produced.at);
+    let why = &refused.refusal;
+    let culprit = match refused.records.as_slice() {
+        [] => String::new(),
+        [(place, _)] => format!("; record {place} of the batch"),
+        [(place, _), rest @ ..] => format!("; record {place} of the batch and {} more", rest.len()),
+    };
+    Some(format!("lines {first} to {last} for {at}: {why}{culprit}"))
 }
 
 /// Bytes a record may take, with the largest its lengths and deltas can be.

@@ -4,7 +4,6 @@
 //! The table is in `broker_rows`. Settings of one listener, `listener.name.<listener>.<setting>`,
 //! are known by the setting at their end.
 
-use super::alter::{self, Change};
 use super::broker_rows;
 use super::def::{ConfigError, Def, Effect, Overrides, nearest, parse_bool};
 use super::layers::Layers;
@@ -100,24 +99,8 @@ pub fn validate(name: &str, value: &str) -> Result<(), ConfigError> {
     known(name)?.def.check(value)
 }
 
-/// The dynamic settings of `scope` after `changes`; `current` is left as it is. `layers` is what
-/// is in force now.
-pub fn alter(
-    scope: Scope,
-    current: &Overrides,
-    changes: &[Change],
-    layers: &Layers<'_>,
-) -> Result<Overrides, ConfigError> {
-    let next = alter::apply(current, changes, |name| {
-        let row = changeable(name, scope)?;
-        let value = layers.get(row.def.name).unwrap_or_default();
-        Ok((&row.def, value.to_owned()))
-    })?;
-    consistent(scope, &next, layers)?;
-    Ok(next)
-}
-
-/// Checks a whole set of dynamic settings, as AlterConfigs replaces them.
+/// Checks a whole set of dynamic settings of `scope`: each may be changed there, and together
+/// with what is in force now they come to something. `layers` is what is in force now.
 pub fn validate_all(
     scope: Scope,
     settings: &Overrides,

@@ -1,7 +1,6 @@
 //! The table against what tools and suites read, dynamic changes, and what the settings come to.
 
 use super::*;
-use crate::config::Op;
 
 fn map(entries: &[(&str, &str)]) -> Overrides {
     entries
@@ -191,63 +190,35 @@ fn the_settings_of_one_listener_are_known_by_their_end() {
 #[test]
 fn what_test_suites_change_may_be_changed() {
     let layers = Layers::defaults();
-    let none = Overrides::new();
-    for (name, value) in [
+    let changed = map(&[
         ("background.threads", "12"),
         ("sasl.kerberos.min.time.before.relogin", "58000"),
         ("log.flush.interval.messages", "123456"),
         ("message.max.bytes", "900000"),
-    ] {
-        let next = alter(Scope::Node, &none, &[Change::set(name, value)], &layers).unwrap();
-        assert_eq!(next[name], value);
-    }
-    let append = Change {
-        name: "log.cleanup.policy".to_owned(),
-        op: Op::Append,
-        value: Some("compact".to_owned()),
-    };
-    let next = alter(Scope::Cluster, &none, &[append], &layers).unwrap();
-    assert_eq!(next["log.cleanup.policy"], "delete,compact");
+    ]);
+    assert_eq!(validate_all(Scope::Node, &changed, &layers), Ok(()));
+    let policy = map(&[("log.cleanup.policy", "delete,compact")]);
+    assert_eq!(validate_all(Scope::Cluster, &policy, &layers), Ok(()));
 }
 
 #[test]
 fn what_needs_a_restart_is_refused_and_says_so() {
-    let none = Overrides::new();
-    let layers = Layers::defaults();
-    let error = alter(
-        Scope::Node,
-        &none,
-        &[Change::set("num.partitions", "4")],
-        &layers,
-    )
-    .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("Cannot update these configs dynamically: Set(num.partitions)")
-    );
-    assert_eq!(error.kafka_code(), 42);
-    let error = alter(
-        Scope::Cluster,
-        &none,
-        &[Change::set("listeners", "PLAINTEXT://:1")],
-        &layers,
-    );
-    assert!(matches!(error, Err(ConfigError::PerBroker { .. })));
-    let error = alter(
-        Scope::Node,
-        &none,
-        &[Change::set("log.retenton.ms", "4")],
-        &layers,
-    )
-    .unwrap_err();
+    let fixed = map(&[("log.cleaner.min.compaction.lag.ms", "6")]);
+    let layers = Layers::of(&fixed);
+    let refused = |scope, name, value| {
+        let refused = validate_all(scope, &map(&[(name, value)]), &layers);
+        refused.unwrap_err().to_string()
+    };
+    let restart = refused(Scope::Node, "num.partitions", "4");
+    assert!(restart.contains("Cannot update these configs dynamically: Set(num.partitions)"));
+    let one = refused(Scope::Cluster, "listeners", "PLAINTEXT://:1");
+    assert!(one.contains("broker id must be specified: Set(listeners)"));
     assert_eq!(
-        error.to_string(),
+        refused(Scope::Node, "log.retenton.ms", "4"),
         "Unknown broker config name: log.retenton.ms; did you mean log.retention.ms?"
     );
-    let lag = Change::set("log.cleaner.max.compaction.lag.ms", "5");
-    let least = map(&[("log.cleaner.min.compaction.lag.ms", "6")]);
-    assert!(alter(Scope::Node, &least, &[lag], &layers).is_err());
+    assert!(refused(Scope::Node, "background.threads", "x").contains("Not a number"));
+    assert!(refused(Scope::Node, "log.cleaner.max.compaction.lag.ms", "5").contains("conflict"));
 }
 
 #[test]

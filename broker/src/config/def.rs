@@ -140,14 +140,6 @@ pub enum ConfigError {
         /// The setting.
         name: String,
     },
-    /// Appending or subtracting on something that is no list.
-    #[error("Can't {op} to key {name} because its type is not LIST.")]
-    NotAList {
-        /// "APPEND" or "SUBTRACT".
-        op: &'static str,
-        /// The setting.
-        name: String,
-    },
     /// A broker setting that only a restart changes.
     #[error(
         "Cannot update these configs dynamically: Set({name}); set it in the configuration file and restart"
@@ -167,21 +159,6 @@ pub enum ConfigError {
     /// Two settings that exclude each other.
     #[error("{0}")]
     Conflict(String),
-}
-
-impl ConfigError {
-    /// The error code Kafka answers with: INVALID_REQUEST (42) where a broker's setting can't be
-    /// changed that way, INVALID_CONFIG (40) for everything else.
-    pub const fn kafka_code(&self) -> i16 {
-        match self {
-            Self::ReadOnly { .. } | Self::PerBroker { .. } => 42,
-            Self::Unknown { .. }
-            | Self::Invalid { .. }
-            | Self::Null { .. }
-            | Self::NotAList { .. }
-            | Self::Conflict(_) => 40,
-        }
-    }
 }
 
 pub(crate) fn did_you_mean(nearest: Option<&str>) -> String {
@@ -346,26 +323,6 @@ pub fn nearest(name: &str, known: impl IntoIterator<Item = &'static str>) -> Opt
         .map(|(_, candidate)| candidate)
 }
 
-/// `current` with the entries of `change` added at its end, each once.
-pub(crate) fn appended(current: &str, change: &str) -> String {
-    let mut entries: Vec<&str> = split_list(current).collect();
-    for entry in split_list(change) {
-        if !entries.contains(&entry) {
-            entries.push(entry);
-        }
-    }
-    entries.join(",")
-}
-
-/// `current` without the entries of `change`.
-pub(crate) fn subtracted(current: &str, change: &str) -> String {
-    let gone: Vec<&str> = split_list(change).collect();
-    let left: Vec<&str> = split_list(current)
-        .filter(|entry| !gone.contains(entry))
-        .collect();
-    left.join(",")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -417,9 +374,6 @@ mod tests {
         assert_eq!(throttled.check("0:1,1:2"), Ok(()));
         assert_eq!(throttled.check(""), Ok(()));
         assert!(throttled.check("0:1,x").is_err());
-        assert_eq!(appended("a,b", "b,c"), "a,b,c");
-        assert_eq!(appended("", "c"), "c");
-        assert_eq!(subtracted("a, b,c", "b"), "a,c");
     }
 
     #[test]

@@ -8,7 +8,6 @@
 //! Pure but for [`NodeConfig::load`], which reads the file, and [`node::Machine`], which asks
 //! what the machine has.
 
-pub mod alter;
 pub mod amount;
 pub mod broker;
 mod broker_rows;
@@ -25,7 +24,6 @@ mod table;
 pub mod topic;
 mod topic_table;
 
-pub use alter::{Change, Op};
 pub use broker::{BrokerConfig, Scope};
 pub use def::{ConfigError, Kind, Overrides};
 pub use describe::{ConfigRow, SynonymRow, Want};

@@ -4,7 +4,6 @@
 //! Every setting of Kafka 4.1 is known, shown and stored; [`super::def::Effect`] says which do
 //! something.
 
-use super::alter::{self, Change};
 use super::def::{ConfigError, Def, Effect, Overrides, nearest, parse_bool, split_list};
 use super::layers::{Found, Layers};
 pub use super::topic_table::TOPIC_ROWS;
@@ -107,25 +106,6 @@ pub fn validate_all(overrides: &Overrides, layers: &Layers<'_>) -> Result<(), Co
         validate(name, Some(value))?;
     }
     TopicConfig::resolve(overrides, layers).map(|_| ())
-}
-
-/// The overrides after `changes`, checked as a whole; `current` is left as it is.
-pub fn alter(
-    current: &Overrides,
-    changes: &[Change],
-    layers: &Layers<'_>,
-) -> Result<Overrides, ConfigError> {
-    let next = alter::apply(current, changes, |name| {
-        let row = known(name)?;
-        Ok((&row.def, row.inherited(layers).0))
-    })?;
-    // What was stored long ago under a name that is gone must not stand in the way of a change.
-    let checked = next.iter().filter(|(name, _)| lookup(name).is_some());
-    let checked: Overrides = checked
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    validate_all(&checked, layers)?;
-    Ok(next)
 }
 
 /// What happens to old segments.

@@ -18,6 +18,10 @@ use crate::local;
 use crate::pool::Affinity;
 use crate::task::panic_message;
 
+/// For glommio's preempt timer: never. `local::Turn` says why, and stands in
+/// for it.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
+
 /// How an executor is made.
 #[derive(Debug, Clone)]
 pub struct ExecutorConfig {
@@ -28,7 +32,9 @@ pub struct ExecutorConfig {
     /// Bytes of memory registered for direct reads and writes. Buffers past it
     /// come from the heap and cost two to three times the CPU per write.
     pub io_memory: usize,
-    /// How long a task may keep the core from newly arrived work, if it yields.
+    /// How long tasks below [`Class::Serve`](crate::task::Class) run before
+    /// newly arrived work is looked at, and how long a task runs that calls
+    /// [`yield_if_needed`](crate::task::yield_if_needed).
     pub preempt: Duration,
 }
 
@@ -38,8 +44,8 @@ impl Default for ExecutorConfig {
             name: "executor".to_owned(),
             core: None,
             io_memory: 10 << 20,
-            // glommio's own 100 ms made a task woken from outside wait 115 ms
-            // in the middle, 196 ms at worst, behind one busy task.
+            // The runtime's own 100 ms made a task woken from outside wait
+            // 115 ms in the middle, 196 ms at worst, behind one busy task.
             preempt: Duration::from_millis(1),
         }
     }
@@ -222,7 +228,7 @@ fn build(cfg: &ExecutorConfig) -> io::Result<LocalExecutor> {
     LocalExecutorBuilder::new(placement)
         .name(&cfg.name)
         .io_memory(cfg.io_memory)
-        .preempt_timer(cfg.preempt)
+        .preempt_timer(NEVER)
         // Never used by us (see `pool`), and by default on the executor's core.
         .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
         .make()

@@ -6,7 +6,7 @@
 //! things: signals, commands of the administrator.
 //!
 //! These are queues of our own, not glommio's shared channels: those store one
-//! more waker at each pending poll (see [`crate::relay`](self)), keep their
+//! more waker at each pending poll, keep their
 //! executor spinning until the other end connects, are walked in full in every
 //! turn of the reactor, and cannot say how full they are. Waking the other
 //! executor costs the same: one eventfd write, and only if it sleeps.

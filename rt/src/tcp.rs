@@ -431,3 +431,49 @@ impl fmt::Debug for WriteHalf {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::{self, ExecutorConfig};
+
+    #[test]
+    fn every_socket_is_closed_on_exec_and_sends_without_delay() {
+        executor::run(ExecutorConfig::default(), || async {
+            let listener = Listener::bind(([127, 0, 0, 1], 0).into(), Bind::default()).unwrap();
+            // The first is connected before the accept starts, which takes the
+            // quick way that leaves the flag out; the second comes through the
+            // ring.
+            for early in [true, false] {
+                let connecting = crate::task::spawn(Stream::connect(listener.local_addr()));
+                if early {
+                    crate::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+                let accepted = listener.accept().await.unwrap();
+                for stream in [accepted, connecting.await.unwrap()] {
+                    stream.shared.with_socket(|socket| {
+                        assert!(socket.tcp_nodelay().unwrap());
+                        // SAFETY: asks for the flags of an open descriptor.
+                        let flags = unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFD) };
+                        assert_eq!(flags, libc::FD_CLOEXEC);
+                    });
+                }
+            }
+            // SAFETY: as above.
+            assert_eq!(
+                unsafe { libc::fcntl(listener.fd, libc::F_GETFD) },
+                libc::FD_CLOEXEC
+            );
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_queue_is_advanced_over_whole_and_broken_chunks() {
+        let mut queue: VecDeque<Bytes> = ["abc", "", "de", "fgh"].map(Bytes::from).into();
+        advance(&mut queue, 4);
+        assert_eq!(queue, ["e", "fgh"].map(Bytes::from));
+        advance(&mut queue, 4);
+        assert!(queue.is_empty());
+    }
+}

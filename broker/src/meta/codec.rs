@@ -1,7 +1,8 @@
-//! Metadata records as bytes: FlatBuffers by `schema/metadata.fbs`, through the generated code beside this file.
+//! Metadata records as bytes: FlatBuffers by `schema/metadata.fbs`, through the generated code
+//! beside this file.
 //!
-//! Decoding verifies the bytes before it reads them and never panics, whatever they are. A kind of record that this
-//! version doesn't know is an error unless its writer marked it as skippable.
+//! Decoding verifies the bytes before it reads them and never panics, whatever they are. A kind of
+//! record that this version doesn't know is an error unless its writer marked it as skippable.
 
 use std::sync::Arc;
 
@@ -48,7 +49,8 @@ pub enum DecodeError {
     },
     /// The record is of a kind that a later version brought, and must not be ignored.
     #[error(
-        "metadata record kind {0} is not known to this version and may not be ignored; start the version that wrote it, or a later one"
+        "metadata record kind {0} is not known to this version and may not be ignored; start the \
+         version that wrote it, or a later one"
     )]
     UnknownKind(u8),
 }

@@ -1,5 +1,5 @@
-//! The controller's commands on configs. What keys there are and what values they take is the caller's to say, by
-//! `ConfigRules`; here is what Kafka's requests mean. Pure, like `core`.
+//! The controller's commands on configs. What keys there are and what values they take is the
+//! caller's to say, by `ConfigRules`; here is what Kafka's requests mean. Pure, like `core`.
 
 use std::collections::BTreeMap;
 
@@ -166,7 +166,8 @@ impl Controller<'_> {
             .ok_or_else(|| MetaError::unknown_key(resource, key))?;
         if !kind.list {
             let text = format!(
-                "config \"{key}\" isn't a list: it can be set or deleted, not appended to or subtracted from"
+                "config \"{key}\" isn't a list: it can be set or deleted, not appended to or \
+                 subtracted from"
             );
             return Err(MetaError::InvalidConfig(text));
         }
@@ -262,7 +263,8 @@ impl Controller<'_> {
     }
 }
 
-/// Kafka answers a broker's config that is refused as an invalid request, any other's as an invalid config.
+/// Kafka answers a broker's config that is refused as an invalid request, any other's as an invalid
+/// config.
 fn refused(kind: ResourceType, why: String) -> MetaError {
     match kind {
         ResourceType::Broker => MetaError::InvalidRequest(why),

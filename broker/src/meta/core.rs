@@ -1,10 +1,10 @@
 //! The controller: decides what a command changes, as records against an image.
 //!
-//! Pure: no clock, no randomness (ids come with the commands), no I/O, no state of its own. A command that is refused
-//! changes nothing; one that is only to be validated is decided and its records dropped. The shell commits what is
-//! decided here and applies it. Commands on configs are in `configs`.
+//! Pure: no clock, no randomness (ids come with the commands), no I/O, no state of its own. A
+//! command that is refused changes nothing; one that is only to be validated is decided and its
+//! records dropped. The shell commits what is decided here and applies it. Commands on configs are
+//! in `configs`, those on directories that were found in `adopt`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -77,30 +77,6 @@ pub enum TopicRef {
     Name(String),
     /// By id.
     Id(Uuid),
-}
-
-/// Takes a topic's directories that were found on drives into the metadata.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdoptTopic {
-    /// The topic's name, from the directories' names.
-    pub name: String,
-    /// The topic's id as the directories have it, if they have one.
-    pub id: Option<Uuid>,
-    /// A fresh id, for a topic that is unknown and whose directories have none.
-    pub fresh_id: Uuid,
-    /// The directories.
-    pub partitions: Vec<FoundPartition>,
-}
-
-/// A partition's directory found on a drive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FoundPartition {
-    /// The partition's number.
-    pub index: i32,
-    /// Where it is.
-    pub place: PlacementDrive,
-    /// The latest leader epoch in its log; -1 when there is none.
-    pub latest_epoch: i32,
 }
 
 /// A block of producer ids.
@@ -299,94 +275,13 @@ impl<'a> Controller<'a> {
         Ok(vec![Record::Broker(broker.clone())])
     }
 
-    /// Takes directories found on drives into the metadata; nothing when it has them all. Partitions between those
-    /// found that nobody has are created empty on `drives`.
-    pub fn adopt_topic(
-        &self,
-        command: &AdoptTopic,
-        drives: &[PlacementDrive],
-    ) -> Result<Vec<Record>, MetaError> {
-        let known = self.image.topic(&command.name);
-        let id = match (known, command.id) {
-            (Some(topic), Some(id)) if topic.id != id => {
-                return Err(another_topic(command, topic.id, id));
-            }
-            (Some(topic), _) => topic.id,
-            (None, id) => id.unwrap_or(command.fresh_id),
-        };
-        if let (None, Some(taken)) = (known, self.image.topic_by_id(id)) {
-            return Err(MetaError::InconsistentTopicId(format!(
-                "a directory of topic \"{}\" has the id {id}, which is topic \"{}\"'s",
-                command.name, taken.name
-            )));
-        }
-        if known.is_none() {
-            self.check_new_name(&command.name)?;
-        }
-        let mut records = Vec::new();
-        if known.is_none() {
-            records.push(Record::Topic(TopicRecord {
-                id,
-                name: Arc::from(command.name.as_str()),
-            }));
-        }
-        let found = new_among_found(command, known)?;
-        records.extend(self.place_found(
-            id,
-            known.map_or(0, |topic| topic.partitions.len()),
-            &found,
-            drives,
-        )?);
-        Ok(if found.is_empty() {
-            Vec::new()
-        } else {
-            records
-        })
-    }
-
-    /// The partitions from `first` to the last one found: the found where they are, the others on `drives`.
-    fn place_found(
-        &self,
-        id: Uuid,
-        first: usize,
-        found: &BTreeMap<i32, FoundPartition>,
-        drives: &[PlacementDrive],
-    ) -> Result<Vec<Record>, MetaError> {
-        let Some((&last, _)) = found.last_key_value() else {
-            return Ok(Vec::new());
-        };
-        check_amount((last as usize + 1).saturating_sub(first))?;
-        let mut placer = Placer::new(self.image, drives);
-        for partition in found.values() {
-            placer.count(partition.place);
-        }
-        let mut records = Vec::new();
-        for index in first as i32..=last {
-            let (places, epoch) = match found.get(&index) {
-                // A new leader follows the one that wrote the log.
-                Some(partition) => (
-                    vec![partition.place],
-                    partition.latest_epoch.saturating_add(1).max(0),
-                ),
-                None => (
-                    placer
-                        .place(1)
-                        .ok_or_else(|| too_few_nodes(1, placer.nodes()))?,
-                    0,
-                ),
-            };
-            records.push(new_partition(id, index, &places, epoch));
-        }
-        Ok(records)
-    }
-
     fn known(&self, name: &str) -> Result<&'a Topic, MetaError> {
         self.image
             .topic(name)
             .ok_or_else(|| MetaError::UnknownTopic(name.to_owned()))
     }
 
-    fn check_new_name(&self, name: &str) -> Result<(), MetaError> {
+    pub(super) fn check_new_name(&self, name: &str) -> Result<(), MetaError> {
         check_topic_name(name)?;
         if let Some(topic) = self.image.topic(name) {
             return Err(MetaError::TopicExists(Arc::clone(&topic.name)));
@@ -400,7 +295,8 @@ impl<'a> Controller<'a> {
         }
         if let Some(other) = self.image.alike(name).next() {
             return Err(invalid(format!(
-                "topic \"{other}\" differs from it by dots and underscores only; their metrics would be the same"
+                "topic \"{other}\" differs from it by dots and underscores only; their metrics \
+                 would be the same"
             )));
         }
         Ok(())
@@ -455,52 +351,7 @@ pub fn check_topic_name(name: &str) -> Result<(), MetaError> {
     Err(MetaError::InvalidTopicName { name, reason })
 }
 
-fn another_topic(command: &AdoptTopic, known: Uuid, found: Uuid) -> MetaError {
-    MetaError::InconsistentTopicId(format!(
-        "a directory of topic \"{}\" has the id {found}, but the topic of that name is {known}: it is left over from \
-         a deleted topic, or from another cluster",
-        command.name
-    ))
-}
-
-/// The found partitions that the metadata doesn't have yet, by number.
-fn new_among_found(
-    command: &AdoptTopic,
-    known: Option<&Topic>,
-) -> Result<BTreeMap<i32, FoundPartition>, MetaError> {
-    let mut new: BTreeMap<i32, FoundPartition> = BTreeMap::new();
-    for found in &command.partitions {
-        let FoundPartition { index, place, .. } = *found;
-        let twice = |other: Uuid| {
-            MetaError::InconsistentTopicId(format!(
-                "partition {index} of topic \"{}\" is on drive {}, but belongs on drive {other}",
-                command.name, place.drive
-            ))
-        };
-        if index < 0 {
-            let text = format!(
-                "a directory of topic \"{}\" has the partition number {index}",
-                command.name
-            );
-            return Err(MetaError::InvalidPartitions(text));
-        }
-        match known.and_then(|topic| topic.partition(index)) {
-            Some(state) if state.directory_on(place.node) == Some(place.drive) => {}
-            Some(state) => {
-                return Err(twice(
-                    state.directories.first().copied().unwrap_or_default(),
-                ));
-            }
-            None => match new.insert(index, *found) {
-                Some(other) if other.place != place => return Err(twice(other.place.drive)),
-                _ => {}
-            },
-        }
-    }
-    Ok(new)
-}
-
-fn check_amount(partitions: usize) -> Result<(), MetaError> {
+pub(super) fn check_amount(partitions: usize) -> Result<(), MetaError> {
     if partitions <= NEW_PARTITIONS_MAX {
         return Ok(());
     }
@@ -509,9 +360,10 @@ fn check_amount(partitions: usize) -> Result<(), MetaError> {
     )))
 }
 
-fn too_few_nodes(replicas: usize, nodes: usize) -> MetaError {
+pub(super) fn too_few_nodes(replicas: usize, nodes: usize) -> MetaError {
     MetaError::InvalidReplicationFactor(format!(
-        "{replicas} replicas need {replicas} nodes with a drive that takes new partitions; there are {nodes}"
+        "{replicas} replicas need {replicas} nodes with a drive that takes new partitions; there \
+         are {nodes}"
     ))
 }
 
@@ -538,7 +390,8 @@ fn place_assigned_topic(
 ) -> Result<Vec<Vec<PlacementDrive>>, MetaError> {
     if command.partitions != -1 || command.replication_factor != -1 {
         return Err(MetaError::InvalidRequest(format!(
-            "topic \"{}\" is given an assignment of replicas and also a number of partitions or replicas; give one",
+            "topic \"{}\" is given an assignment of replicas and also a number of partitions or \
+             replicas; give one",
             command.name
         )));
     }
@@ -563,7 +416,8 @@ fn place_assigned_topic(
     place_assigned(placer, sorted.into_iter(), None)
 }
 
-/// Places partitions on the nodes they are assigned to; all have as many replicas as the first, or as `replicas`.
+/// Places partitions on the nodes they are assigned to; all have as many replicas as the first, or
+/// as `replicas`.
 fn place_assigned<'n>(
     placer: &mut Placer,
     assignments: impl Iterator<Item = (i32, &'n [i32])>,
@@ -599,7 +453,7 @@ fn place_assigned<'n>(
     Ok(places)
 }
 
-fn new_partition(
+pub(super) fn new_partition(
     topic_id: Uuid,
     index: i32,
     places: &[PlacementDrive],

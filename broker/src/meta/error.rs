@@ -1,4 +1,5 @@
-//! Why the controller refuses a command; each reason has one of Kafka's error codes, and a text for the client.
+//! Why the controller refuses a command; each reason has one of Kafka's error codes, and a text for
+//! the client.
 
 use std::sync::Arc;
 

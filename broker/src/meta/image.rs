@@ -1,8 +1,9 @@
 //! The cluster's metadata as it stands after so many records.
 //!
-//! Every shard owns an `Image` of its own and reads it without a lock; it changes only by `apply`, with the records
-//! of the log in their order, so that all images of one offset are equal. The maps are ordered: what is built by
-//! walking an image is the same everywhere. No clock, no choice, no I/O.
+//! Every shard owns an `Image` of its own and reads it without a lock; it changes only by `apply`,
+//! with the records of the log in their order, so that all images of one offset are equal. The maps
+//! are ordered: what is built by walking an image is the same everywhere. No clock, no choice, no
+//! I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -56,7 +57,8 @@ pub enum ApplyError {
     },
     /// The drives of a partition don't match its replicas.
     #[error(
-        "a record gives partition {index} of topic id {topic_id} {directories} drives for {replicas} replicas"
+        "a record gives partition {index} of topic id {topic_id} {directories} drives for \
+         {replicas} replicas"
     )]
     DrivesOfReplicas {
         /// The topic.
@@ -70,7 +72,8 @@ pub enum ApplyError {
     },
     /// Producer ids would be given away twice.
     #[error(
-        "a record sets the next producer id to {next}, below {current}: ids would be given away twice"
+        "a record sets the next producer id to {next}, below {current}: ids would be given away \
+         twice"
     )]
     ProducerIdsBackwards {
         /// What the record says.
@@ -80,7 +83,8 @@ pub enum ApplyError {
     },
     /// The log is of a later version.
     #[error(
-        "the metadata is of {name} {level}; this version reads up to {supported}: start the version that wrote it, or a later one"
+        "the metadata is of {name} {level}; this version reads up to {supported}: start the \
+         version that wrote it, or a later one"
     )]
     UnsupportedFeature {
         /// The feature.
@@ -129,7 +133,8 @@ pub struct Image {
     brokers: BTreeMap<i32, BrokerRecord>,
     topics: BTreeMap<Uuid, Topic>,
     names: BTreeMap<Arc<str>, Uuid>,
-    /// Names with a dot or an underscore, by what they are with underscores only (see [`metric_name`]).
+    /// Names with a dot or an underscore, by what they are with underscores only (see
+    /// [`metric_name`]).
     metric_names: BTreeMap<String, BTreeSet<Arc<str>>>,
     configs: BTreeMap<ResourceType, BTreeMap<String, Configs>>,
     producer_ids: Option<ProducerIdBlockRecord>,
@@ -185,7 +190,8 @@ impl Image {
         self.topics.get(&id)
     }
 
-    /// The topics whose names differ from `name` by nothing but dots and underscores, `name` itself among them.
+    /// The topics whose names differ from `name` by nothing but dots and underscores, `name` itself
+    /// among them.
     pub fn alike(&self, name: &str) -> impl Iterator<Item = &Arc<str>> {
         self.metric_names
             .get(&metric_name(name))
@@ -410,7 +416,8 @@ impl Image {
             configs.insert(record.key.clone(), value.clone());
             return;
         }
-        // A resource without configs has no entry, so that an image says the same whatever way led to it.
+        // A resource without configs has no entry, so that an image says the same whatever way led
+        // to it.
         let Some(resources) = self.configs.get_mut(&kind) else {
             return;
         };
@@ -453,8 +460,8 @@ impl Image {
     }
 }
 
-/// What a topic's name becomes in the name of a metric, where dots aren't allowed: Kafka refuses two topics that
-/// would be the same there.
+/// What a topic's name becomes in the name of a metric, where dots aren't allowed: Kafka refuses
+/// two topics that would be the same there.
 pub fn metric_name(topic: &str) -> String {
     topic.replace('.', "_")
 }

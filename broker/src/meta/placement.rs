@@ -58,7 +58,8 @@ impl Placer {
         self.leaders.len()
     }
 
-    /// Drives for `count` replicas, preferred leader first; `None` when fewer nodes than that have a drive.
+    /// Drives for `count` replicas, preferred leader first; `None` when fewer nodes than that have
+    /// a drive.
     pub(super) fn place(&mut self, count: usize) -> Option<Vec<PlacementDrive>> {
         let mut chosen: Vec<usize> = Vec::with_capacity(count);
         for _ in 0..count {
@@ -80,7 +81,8 @@ impl Placer {
         Some(self.take(&chosen))
     }
 
-    /// The least-loaded drive of each of `nodes`, in their order; the node that has none is the error.
+    /// The least-loaded drive of each of `nodes`, in their order; the node that has none is the
+    /// error.
     pub(super) fn place_on(&mut self, nodes: &[i32]) -> Result<Vec<PlacementDrive>, i32> {
         let mut chosen = Vec::with_capacity(nodes.len());
         for &node in nodes {

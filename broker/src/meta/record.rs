@@ -1,13 +1,16 @@
-//! The metadata records as owned values: what the log stores, what is broadcast to every shard, what `Image` applies.
+//! The metadata records as owned values: what the log stores, what is broadcast to every shard,
+//! what `Image` applies.
 //!
-//! A record says what *is*, never what was asked: applying one needs no clock, no choice and no validation beyond its
-//! own consistency, so that every shard and every later start gets the same image. Their bytes are in `codec`.
+//! A record says what *is*, never what was asked: applying one needs no clock, no choice and no
+//! validation beyond its own consistency, so that every shard and every later start gets the same
+//! image. Their bytes are in `codec`.
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-/// The feature whose level says which records and fields a broker has to understand to read this log.
+/// The feature whose level says which records and fields a broker has to understand to read this
+/// log.
 pub const METADATA_VERSION: &str = "metadata.version";
 
 /// The level of [`METADATA_VERSION`] that this broker writes, and the highest it reads.

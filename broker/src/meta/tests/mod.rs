@@ -5,8 +5,11 @@
 mod configs;
 mod controller;
 mod image;
+mod log;
 mod model;
 mod records;
+mod shell;
+mod versions;
 
 use uuid::Uuid;
 
@@ -70,6 +73,17 @@ pub(super) const POLICY: Policy = Policy {
     default_replication_factor: 1,
     delete_topics: true,
 };
+
+/// Runs a test on an executor of its own.
+pub(super) fn on_executor<T: Send + 'static, F: Future<Output = T> + 'static>(
+    test: impl FnOnce() -> F + Send + 'static,
+) -> T {
+    let config = rt::executor::ExecutorConfig {
+        io_memory: 1 << 20,
+        ..rt::executor::ExecutorConfig::default()
+    };
+    rt::executor::run(config, test).unwrap()
+}
 
 /// The `n`th id of the tests.
 pub(super) fn id(n: u128) -> Uuid {

@@ -1,4 +1,5 @@
-//! Random commands: whatever they are, images that took the same records are the same, and load is spread evenly.
+//! Random commands: whatever they are, images that took the same records are the same, and load is
+//! spread evenly.
 
 use proptest::prelude::*;
 

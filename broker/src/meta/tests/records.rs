@@ -140,7 +140,8 @@ proptest! {
         if named && bytes.len() >= 8 {
             bytes[4..8].copy_from_slice(b"OTMR");
         }
-        // Random bytes may make an empty, skippable or even whole record; what counts is that nothing panics.
+        // Random bytes may make an empty, skippable or even whole record; what counts is that
+        // nothing panics.
         let _ = decode(&bytes);
     }
 
@@ -172,7 +173,8 @@ fn nothing_is_no_record() {
     ));
 }
 
-/// Bytes of a record of kind `kind`, whose body is a table with one field, as a later version might write.
+/// Bytes of a record of kind `kind`, whose body is a table with one field, as a later version might
+/// write.
 fn later(kind: u8, skippable: bool) -> Vec<u8> {
     let mut b = FlatBufferBuilder::new();
     let text = b.create_string("from the future");

@@ -9,7 +9,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 from records import Record
 
 
@@ -93,6 +93,26 @@ def create(args) -> None:
     topics = [NewTopic(name, args.partitions, 1, config=config) for name in args.topic]
     for future in admin.create_topics(topics, request_timeout=args.timeout).values():
         future.result()
+    _wait_until_led(admin, args)
+
+
+def _wait_until_led(admin: AdminClient, args) -> None:
+    """Until every partition answers as its leader. Kafka's creation returns a little earlier, and what an acks=0
+    producer sends in between is lost, by that contract."""
+    wanted = {TopicPartition(name, p): OffsetSpec.latest() for name in args.topic for p in range(args.partitions)}
+    deadline = time.monotonic() + args.timeout
+    while True:
+        failed = None
+        for future in admin.list_offsets(wanted, request_timeout=args.timeout).values():
+            try:
+                future.result()
+            except KafkaException as error:
+                failed = error
+        if failed is None:
+            return
+        if time.monotonic() > deadline:
+            raise failed
+        time.sleep(0.05)
 
 
 def delete(args) -> None:

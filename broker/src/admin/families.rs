@@ -1,0 +1,79 @@
+//! Every metric there is. `docs/operations.md` has the same table, and a test compares them.
+
+use super::text::{Family, Kind};
+
+macro_rules! families {
+    ($($id:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub static $id: Family = Family {
+                name: $name,
+                kind: Kind::$kind,
+                labels: &[$($label),*],
+                help: $help,
+            };
+        )*
+        /// All of them, in the order of the text.
+        pub static ALL: &[&Family] = &[$(&$id),*];
+    };
+}
+
+families! {
+    BUILD_INFO = Gauge "ottla_build_info" ["version"] "Always 1; the label tells which version runs.";
+    UPTIME = Gauge "ottla_uptime_seconds" [] "Time since the node was started.";
+    READY = Gauge "ottla_ready" [] "1 while the node serves clients, 0 while it starts or stops.";
+    TOPICS = Gauge "ottla_topics" [] "Topics in the metadata.";
+
+    PROCESS_CPU = Counter "process_cpu_seconds_total" [] "CPU time of the process, user and system.";
+    PROCESS_RESIDENT = Gauge "process_resident_memory_bytes" [] "Memory of the process that is in RAM.";
+    PROCESS_VIRTUAL = Gauge "process_virtual_memory_bytes" [] "Address space of the process.";
+    PROCESS_THREADS = Gauge "process_threads" [] "Threads of the process.";
+    PROCESS_OPEN_FDS = Gauge "process_open_fds" [] "Open file descriptors, connections among them.";
+    PROCESS_MAX_FDS = Gauge "process_max_fds" [] "Limit of open file descriptors.";
+    PROCESS_START = Gauge "process_start_time_seconds" [] "When the node was started, in seconds since 1970.";
+
+    SHARD_CPU = Counter "ottla_shard_cpu_seconds_total" ["shard"] "CPU time of the shard's thread.";
+    CONNECTIONS = Gauge "ottla_connections" ["shard"] "Client connections open now.";
+    REQUESTS = Counter "ottla_requests_total" ["shard", "api"] "Requests begun, by the shard of their connection.";
+    REQUEST_DURATION = Histogram "ottla_request_duration_seconds" ["shard", "api"] "Time from a request's first look until its answer was given: for Produce until the records are stable, for Fetch with the wait for more data.";
+    RECORDS_IN = Counter "ottla_produced_records_total" ["shard"] "Records appended to the shard's partitions.";
+    BATCHES_IN = Counter "ottla_produced_batches_total" ["shard"] "Record batches appended to the shard's partitions.";
+    BYTES_IN = Counter "ottla_produced_bytes_total" ["shard"] "Bytes of record batches appended to the shard's partitions.";
+    BYTES_OUT = Counter "ottla_fetched_bytes_total" ["shard"] "Bytes of record batches read from the shard's partitions for clients.";
+    LANE_MESSAGES = Gauge "ottla_lane_messages" ["shard", "to"] "Messages that wait in the lane from one shard to another.";
+    CALLS = Gauge "ottla_calls_in_flight" ["shard"] "Calls of the shard to other shards that are not answered yet.";
+    SESSIONS = Gauge "ottla_fetch_sessions" ["shard"] "Fetch sessions open.";
+    SESSION_PARTITIONS = Gauge "ottla_fetch_session_partitions" ["shard"] "Partitions that fetch sessions remember.";
+    REMOTE_WAITS = Gauge "ottla_remote_waiting_fetches" ["shard"] "Fetches of other shards' connections that wait here for data.";
+
+    MEMORY_LIMIT = Gauge "ottla_memory_limit_bytes" ["shard", "owner"] "The shard's share of --memory that this owner may use.";
+    MEMORY_USED = Gauge "ottla_memory_used_bytes" ["shard", "owner"] "How much of it is in use.";
+    MEMORY_WAITERS = Gauge "ottla_memory_waiters" ["shard", "owner"] "Who waits for it: above 0 the budget is pushing back.";
+    TAIL_UNWRITTEN = Gauge "ottla_tail_unwritten_bytes" ["shard"] "Bytes appended that are not yet on a drive.";
+
+    DRIVE_STATE = Gauge "ottla_drive_state" ["shard", "drive", "state"] "1 for the state the drive is in, 0 for the others: online, full, failed.";
+    DRIVE_SIZE = Gauge "ottla_drive_size_bytes" ["shard", "drive"] "Size of the file system the drive is on.";
+    DRIVE_AVAILABLE = Gauge "ottla_drive_available_bytes" ["shard", "drive"] "Room left on it, the reserve included.";
+    DRIVE_WRITE = Histogram "ottla_drive_write_duration_seconds" ["shard", "drive"] "Times of writes to segments.";
+    DRIVE_SYNC = Histogram "ottla_drive_sync_duration_seconds" ["shard", "drive"] "Times of fdatasync calls on segments.";
+    DRIVE_READ = Histogram "ottla_drive_read_duration_seconds" ["shard", "drive"] "Times of reads that went to the drive.";
+    DRIVE_WRITTEN = Counter "ottla_drive_written_bytes_total" ["shard", "drive"] "Bytes handed to the drive, padding and rewritten blocks included.";
+    DRIVE_READ_BYTES = Counter "ottla_drive_read_bytes_total" ["shard", "drive"] "Bytes read from the drive.";
+    DRIVE_PREALLOCATIONS = Counter "ottla_drive_preallocations_total" ["shard", "drive"] "Times room was taken for a segment ahead of its writes.";
+    DRIVE_FULL = Counter "ottla_drive_full_total" ["shard", "drive"] "Times the drive was found full.";
+    DRIVE_SEGMENTS_DELETED = Counter "ottla_drive_segments_deleted_total" ["shard", "drive"] "Segments deleted.";
+    DRIVE_INDEXES_REBUILT = Counter "ottla_drive_indexes_rebuilt_total" ["shard", "drive"] "Indexes made anew from their segment.";
+    DRIVE_CHECKPOINTS = Counter "ottla_drive_checkpoints_total" ["shard", "drive"] "Recovery checkpoints written.";
+
+    PARTITIONS = Gauge "ottla_partitions" ["shard", "state"] "Partitions of the shard: online, opening, offline.";
+    LOG_START = Gauge "ottla_partition_log_start_offset" ["topic", "partition"] "First offset that is still there.";
+    HIGH_WATERMARK = Gauge "ottla_partition_high_watermark" ["topic", "partition"] "Offset below which everything is stable and may be read.";
+    LOG_END = Gauge "ottla_partition_log_end_offset" ["topic", "partition"] "Offset the next record gets.";
+    LOG_SIZE = Gauge "ottla_partition_size_bytes" ["topic", "partition"] "Bytes of records in the log.";
+    APPENDED = Counter "ottla_partition_appended_bytes_total" ["topic", "partition"] "Bytes appended since the log was opened.";
+    TAIL_READS = Counter "ottla_partition_tail_reads_total" ["topic", "partition"] "Reads answered from memory since the log was opened.";
+    COLD_READS = Counter "ottla_partition_cold_reads_total" ["topic", "partition"] "Reads that went to the drive since the log was opened.";
+    PRODUCERS = Gauge "ottla_partition_producers" ["topic", "partition"] "Idempotent producers remembered.";
+    WAITING_FETCHES = Gauge "ottla_partition_waiting_fetches" ["topic", "partition"] "Fetches that wait for data here.";
+    PENDING_BATCHES = Gauge "ottla_partition_pending_batches" ["topic", "partition"] "Batches appended and not yet stable.";
+}

@@ -1,0 +1,121 @@
+//! The one place where the broker's own errors become Kafka's error codes.
+//!
+//! Every match here is exhaustive on purpose: a new error has to be given a code.
+
+use batch::{BatchError, ErrorClass};
+use kafka_protocol::ResponseError;
+use storage::{AppendError, ReadError};
+
+use crate::partition::{AckError, ProduceError};
+use crate::producers::SequenceError;
+use crate::shard::PartitionUnavailable;
+
+/// A refusal as a client sees it: a code, and a sentence where the protocol has room for one.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Kafka's error.
+    pub error: ResponseError,
+    /// What happened, to what, what to do.
+    pub message: Option<String>,
+    /// Records that are at fault, by their index in the batch (KIP-467).
+    pub record_errors: Vec<(i32, Option<String>)>,
+}
+
+impl Refusal {
+    /// A refusal that its code says all about.
+    pub fn of(error: ResponseError) -> Self {
+        Self {
+            error,
+            message: None,
+            record_errors: Vec::new(),
+        }
+    }
+
+    /// A refusal with a sentence.
+    pub fn with(error: ResponseError, message: impl Into<String>) -> Self {
+        Self {
+            error,
+            message: Some(message.into()),
+            record_errors: Vec::new(),
+        }
+    }
+}
+
+impl From<PartitionUnavailable> for Refusal {
+    fn from(error: PartitionUnavailable) -> Self {
+        let code = match &error {
+            PartitionUnavailable::Unknown => ResponseError::UnknownTopicOrPartition,
+            PartitionUnavailable::Opening => ResponseError::NotLeaderOrFollower,
+            PartitionUnavailable::Offline(_) => ResponseError::KafkaStorageError,
+        };
+        Self::with(code, error.to_string())
+    }
+}
+
+impl From<ProduceError> for Refusal {
+    fn from(error: ProduceError) -> Self {
+        let code = match &error {
+            ProduceError::Sequence(SequenceError::OutOfOrder { .. }) => {
+                ResponseError::OutOfOrderSequenceNumber
+            }
+            ProduceError::Sequence(SequenceError::OldEpoch { .. }) => {
+                ResponseError::InvalidProducerEpoch
+            }
+            ProduceError::Append(append) => append_code(append),
+        };
+        Self::with(code, error.to_string())
+    }
+}
+
+impl From<AckError> for Refusal {
+    fn from(error: AckError) -> Self {
+        match &error {
+            AckError::NotWritten(_) => {
+                Self::with(ResponseError::KafkaStorageError, error.to_string())
+            }
+        }
+    }
+}
+
+/// The code of a refused append: a drive that fails or fills is Kafka's storage error, which clients
+/// retry.
+fn append_code(error: &AppendError) -> ResponseError {
+    match error {
+        AppendError::Closed { .. } => ResponseError::NotLeaderOrFollower,
+        AppendError::DriveFull { .. } | AppendError::DriveFailed(_) => {
+            ResponseError::KafkaStorageError
+        }
+        AppendError::TooLarge { .. } => ResponseError::RecordListTooLarge,
+    }
+}
+
+/// The code of a failed read.
+pub fn read_code(error: &ReadError) -> ResponseError {
+    match error {
+        ReadError::Damaged { .. } => ResponseError::CorruptMessage,
+        ReadError::Closed { .. } => ResponseError::NotLeaderOrFollower,
+        ReadError::Deleted { .. } => ResponseError::OffsetOutOfRange,
+        ReadError::DriveFailed(_) | ReadError::Io { .. } => ResponseError::KafkaStorageError,
+    }
+}
+
+/// The refusal of a record set that is not what a producer may send.
+pub fn refused_batch(error: &BatchError) -> Refusal {
+    let record_errors = error.records().iter().map(|at| (*at, None)).collect();
+    Refusal {
+        record_errors,
+        ..Refusal::with(batch_code(error), error.to_string())
+    }
+}
+
+/// The code of a batch that breaks a rule.
+fn batch_code(error: &BatchError) -> ResponseError {
+    match error.class() {
+        ErrorClass::Corrupt => ResponseError::CorruptMessage,
+        // Kafka 4 knows no message format but the present one, and answers so.
+        ErrorClass::InvalidRecord | ErrorClass::OldFormat => ResponseError::InvalidRecord,
+        ErrorClass::InvalidTimestamp => ResponseError::InvalidTimestamp,
+        ErrorClass::TooLarge => ResponseError::MessageTooLarge,
+        ErrorClass::UnsupportedCompression => ResponseError::UnsupportedCompressionType,
+    }
+}

@@ -1,0 +1,141 @@
+//! The APIs that clients call: one file for each (or for a family), one table that finds them.
+//!
+//! Owns decoding, versions and error codes. What an API does to partitions it asks of the shards that
+//! own them, what it does to metadata of the controller. It must not keep state of its own, but for
+//! fetch sessions.
+
+mod cluster;
+mod configs;
+mod coordinator;
+mod delete_records;
+mod epochs;
+pub mod error;
+mod fetch;
+mod list_offsets;
+mod log_dirs;
+mod metadata;
+mod produce;
+mod producer_id;
+mod rules;
+pub mod session;
+mod topic_partitions;
+mod topics;
+mod versions;
+
+use std::rc::Rc;
+
+use bytes::BytesMut;
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::{Encodable, HeaderVersion};
+use net::ParseError;
+use net::connection::{Handler, Request, Slot};
+use net::registry;
+use net::response::Response;
+
+use crate::shard::Shard;
+pub use metadata::Advertised;
+
+/// `authorized_operations` where they were not asked for, or nobody keeps any.
+const NO_OPERATIONS: i32 = i32::MIN;
+
+/// Answers the requests of one listener's connections.
+pub struct Api {
+    shard: Rc<Shard>,
+    advertised: Advertised,
+}
+
+/// Reads the body of a request.
+pub(crate) fn decode<T: kafka_protocol::protocol::Request>(
+    body: BytesMut,
+    version: i16,
+) -> Result<T, ParseError> {
+    net::request::decode(body.freeze(), version)
+}
+
+impl Api {
+    /// The APIs as `shard` serves them to clients that know the broker as `advertised`.
+    pub fn new(shard: Rc<Shard>, advertised: Advertised) -> Self {
+        Self { shard, advertised }
+    }
+
+    /// Decodes, answers and encodes: the way of every API but Produce and Fetch.
+    async fn respond<Q, R, F>(&self, request: Request, slot: Slot, answer: impl FnOnce(Q, i16) -> F)
+    where
+        Q: kafka_protocol::protocol::Request,
+        R: Encodable + HeaderVersion,
+        F: Future<Output = R>,
+    {
+        let version = request.header.version;
+        let key = request.header.api_key;
+        let correlation = request.header.correlation_id;
+        let body = match decode::<Q>(request.body, version) {
+            Ok(body) => body,
+            Err(error) => return slot.close(unreadable(key, version, &error)),
+        };
+        let response = answer(body, version).await;
+        drop(request.credit);
+        match Response::of(correlation, version, &response) {
+            Ok(response) => slot.fill(response),
+            Err(error) => slot.close(format!("a response can't be encoded: {error}")),
+        }
+    }
+
+    async fn serve(&self, request: Request, slot: Slot) {
+        let shard = &self.shard;
+        let on = &self.advertised;
+        match request.header.api_key {
+            0 => produce::handle(shard, request, slot).await,
+            1 => fetch::handle(shard, request, slot).await,
+            2 => self.respond(request, slot, |q, v| list_offsets::answer(shard, q, v)).await,
+            3 => self.respond(request, slot, |q, v| metadata::answer(shard, q, v, on)).await,
+            10 => self.respond(request, slot, async |q, v| coordinator::answer(q, v)).await,
+            18 => self.respond(request, slot, async |q, v| versions::answer(&q, v)).await,
+            19 => self.respond(request, slot, |q, v| topics::create(shard, q, v)).await,
+            20 => self.respond(request, slot, |q, v| topics::delete(shard, q, v)).await,
+            21 => self.respond(request, slot, |q, _| delete_records::answer(shard, q)).await,
+            22 => self.respond(request, slot, |q, _| producer_id::answer(shard, q)).await,
+            23 => self.respond(request, slot, |q, _| epochs::answer(shard, q)).await,
+            32 => self.respond(request, slot, async |q, _| configs::describe_all(shard, q)).await,
+            33 => self.respond(request, slot, |q, _| configs::replace(shard, q)).await,
+            35 => self.respond(request, slot, |q, _| log_dirs::answer(shard, q)).await,
+            37 => self.respond(request, slot, |q, _| topics::create_partitions(shard, q)).await,
+            44 => self.respond(request, slot, |q, _| configs::alter(shard, q)).await,
+            46 => {
+                let answer = async |_: ListPartitionReassignmentsRequest, _| cluster::reassignments();
+                self.respond(request, slot, answer).await;
+            }
+            60 => self.respond(request, slot, async |q, v| cluster::describe(shard, &q, v, on)).await,
+            75 => self.respond(request, slot, async |q, _| topic_partitions::answer(shard, q)).await,
+            key => slot.close(format!("API {key} is advertised but not served")),
+        }
+    }
+}
+
+/// Why a connection is closed whose request makes no sense.
+pub(crate) fn unreadable(key: i16, version: i16, error: &ParseError) -> String {
+    let name = registry::lookup(key).map_or("unknown", |api| api.name);
+    format!("a {name} request (API {key}, version {version}) can't be read: {error}")
+}
+
+impl Handler for Api {
+    async fn handle(&self, request: Request, slot: Slot) {
+        let (key, version) = (request.header.api_key, request.header.version);
+        let served = registry::lookup(key).filter(|api| api.serves(version));
+        if served.is_some() {
+            let begun = rt::time::now();
+            self.shard.metrics.begun(key);
+            self.serve(request, slot).await;
+            // Produce is only handed over by now; it tells by itself when it has been answered.
+            if key != registry::PRODUCE {
+                self.shard.metrics.answered(key, begun.elapsed());
+            }
+        } else if key == ApiKey::ApiVersions as i16 {
+            match Response::of(request.header.correlation_id, 0, &versions::unsupported()) {
+                Ok(response) => slot.fill(response),
+                Err(error) => slot.close(format!("a response can't be encoded: {error}")),
+            }
+        } else {
+            slot.close(format!("API {key} version {version} is not served"));
+        }
+    }
+}

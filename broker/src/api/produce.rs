@@ -1,0 +1,307 @@
+//! Produce (key 0): checks each record set on the core that accepted it, hands it to the shard that
+//! owns the partition, and answers when every log says that its batch is stable.
+//!
+//! Everything up to the hand-over happens in the connection's order, before the next request is
+//! looked at; the wait does not, so a client may pipeline.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use batch::BatchInfo;
+use bytes::BytesMut;
+use kafka_protocol::ResponseError;
+use net::connection::{Request, Slot};
+use net::produce::{
+    PartitionProduced, ProduceRequest, ProducePartition, ProduceTopic, TopicProduced,
+};
+use net::registry::PRODUCE;
+use uuid::Uuid;
+
+use super::error::{Refusal, refused_batch};
+use super::rules;
+use crate::partition::{AckError, PartitionId};
+use crate::shard::routes::TopicRoute;
+use crate::shard::router::Call;
+use crate::shard::{Shard, ShardId};
+
+/// `acks` as the client asked for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Acks {
+    None,
+    Leader,
+    All,
+}
+
+/// Where in the response an outcome belongs: topic and partition by their place in the request.
+type Place = (usize, usize);
+
+/// A checked record set on its way to its partition.
+struct Part {
+    place: Place,
+    partition: PartitionId,
+    records: BytesMut,
+    info: BatchInfo,
+}
+
+/// What became of a part.
+struct PartOutcome {
+    place: Place,
+    outcome: Result<Stored, Refusal>,
+}
+
+#[derive(Clone, Copy)]
+struct Stored {
+    base_offset: i64,
+    append_time_ms: i64,
+    log_start_offset: i64,
+}
+
+/// Serves one request: begins it in order, and finishes it in a task of its own.
+pub(super) async fn handle(shard: &Rc<Shard>, request: Request, slot: Slot) {
+    let begun = rt::time::now();
+    let Request {
+        header,
+        body,
+        credit,
+        ..
+    } = request;
+    let parsed = match ProduceRequest::parse(body, header.version) {
+        Ok(parsed) => parsed,
+        Err(error) => return slot.close(super::unreadable(PRODUCE, header.version, &error)),
+    };
+    let acks = match parsed.acks {
+        0 => Some(Acks::None),
+        1 => Some(Acks::Leader),
+        -1 => Some(Acks::All),
+        _ => None,
+    };
+    let timeout = Duration::from_millis(u64::try_from(parsed.timeout_ms).unwrap_or(0));
+    let (mut answer, parts) = check(shard, parsed, acks.is_some(), header.version);
+    let mut calls = Vec::with_capacity(parts.len());
+    for (owner, parts) in parts {
+        calls.push(shard.start_on(owner, move |shard| store(shard, parts)).await);
+    }
+    let version = header.version;
+    let correlation = header.correlation_id;
+    let shard = Rc::clone(shard);
+    rt::task::spawn(async move {
+        finish(&mut answer, calls, acks, timeout).await;
+        // Until here the frame's memory stood for batches that were not yet written.
+        drop(credit);
+        if acks != Some(Acks::None) {
+            slot.fill(net::produce::encode_response(version, correlation, &answer));
+        } else if let Some(refused) = first_error(&answer) {
+            slot.close(format!("a Produce request with acks=0 was refused: {refused:?}"));
+        } else {
+            slot.nothing();
+        }
+        shard.metrics.answered(PRODUCE, begun.elapsed());
+    })
+    .detach();
+}
+
+fn first_error(answer: &[TopicProduced]) -> Option<ResponseError> {
+    let mut partitions = answer.iter().flat_map(|topic| &topic.partitions);
+    partitions.find_map(|partition| ResponseError::try_from_code(partition.error_code))
+}
+
+/// Looks at every record set; gives an answer with the refusals filled in, and what is left to store,
+/// by owner.
+fn check(
+    shard: &Rc<Shard>,
+    request: ProduceRequest,
+    acks_valid: bool,
+    version: i16,
+) -> (Vec<TopicProduced>, Vec<(ShardId, Vec<Part>)>) {
+    let transactional = request.transactional_id.is_some();
+    let mut answer = Vec::with_capacity(request.topics.len());
+    let mut parts: Vec<(ShardId, Vec<Part>)> = Vec::new();
+    for (topic_at, topic) in request.topics.into_iter().enumerate() {
+        let ProduceTopic {
+            name,
+            id,
+            partitions,
+        } = topic;
+        let route = match &name {
+            Some(name) => shard.routes().by_name(name),
+            None => shard.routes().by_id(id),
+        };
+        let mut produced = TopicProduced {
+            name,
+            id,
+            partitions: Vec::with_capacity(partitions.len()),
+        };
+        for (at, partition) in partitions.into_iter().enumerate() {
+            let index = partition.index;
+            let checked = if acks_valid {
+                check_one(route.as_deref(), id, partition, transactional, version)
+            } else {
+                Err(Refusal::of(ResponseError::InvalidRequiredAcks))
+            };
+            let mut outcome = PartitionProduced::new(index);
+            match checked {
+                Ok((owner, mut part)) => {
+                    part.place = (topic_at, at);
+                    match parts.iter_mut().find(|(shard, _)| *shard == owner) {
+                        Some((_, list)) => list.push(part),
+                        None => parts.push((owner, vec![part])),
+                    }
+                }
+                Err(refusal) => refuse(&mut outcome, refusal),
+            }
+            produced.partitions.push(outcome);
+        }
+        answer.push(produced);
+    }
+    (answer, parts)
+}
+
+fn refuse(outcome: &mut PartitionProduced, refusal: Refusal) {
+    outcome.error_code = refusal.error.code();
+    outcome.error_message = refusal.message;
+    outcome.record_errors = refusal.record_errors;
+}
+
+/// Checks one record set as far as that needs no partition state.
+fn check_one(
+    route: Option<&TopicRoute>,
+    id: Uuid,
+    partition: ProducePartition,
+    transactional: bool,
+    version: i16,
+) -> Result<(ShardId, Part), Refusal> {
+    let Some(route) = route else {
+        return Err(Refusal::of(if id.is_nil() {
+            ResponseError::UnknownTopicOrPartition
+        } else {
+            ResponseError::UnknownTopicId
+        }));
+    };
+    let index = partition.index;
+    let place = usize::try_from(index).ok();
+    let Some(target) = place.and_then(|at| route.partitions.get(at)) else {
+        return Err(Refusal::of(ResponseError::UnknownTopicOrPartition));
+    };
+    let Some(owner) = target.owner else {
+        return Err(Refusal::of(ResponseError::KafkaStorageError));
+    };
+    let Some(records) = partition.records else {
+        return Err(Refusal::with(
+            ResponseError::InvalidRecord,
+            "the record set is null; a Produce request carries exactly one batch for each partition",
+        ));
+    };
+    let limits = rules::limits(&route.config, version, rt::time::wall_ms());
+    let info = batch::check_produced(&records, limits).map_err(|error| refused_batch(&error))?;
+    if transactional || info.attributes.is_transactional() {
+        return Err(Refusal::with(
+            ResponseError::InvalidTxnState,
+            "this broker has no transactions yet",
+        ));
+    }
+    let (records, info) = rules::recompressed(&route.config, records, info)?;
+    let part = Part {
+        place: (0, 0),
+        partition: PartitionId {
+            topic_id: route.id,
+            index,
+        },
+        records,
+        info,
+    };
+    Ok((owner, part))
+}
+
+/// On the owner's shard: appends every part now, and answers when all are stable.
+fn store(
+    shard: &Rc<Shard>,
+    parts: Vec<Part>,
+) -> impl Future<Output = Vec<PartOutcome>> + use<> {
+    let now_ms = rt::time::wall_ms();
+    let mut appended = Vec::with_capacity(parts.len());
+    for part in parts {
+        let Part {
+            place,
+            partition: id,
+            records,
+            info,
+        } = part;
+        let result = shard.partition(id).map_err(Refusal::from).and_then(|partition| {
+            let bytes = records.len();
+            let done = partition.append(records, info, now_ms)?;
+            shard.metrics.appended(info.record_count, bytes);
+            Ok((partition, done))
+        });
+        appended.push((place, result));
+    }
+    async move {
+        let mut outcomes = Vec::with_capacity(appended.len());
+        for (place, result) in appended {
+            let outcome = match result {
+                Ok((partition, done)) => {
+                    let stable = match done.stable {
+                        Some(receiver) => receiver.await.unwrap_or_else(|_| Err(closed())),
+                        None => Ok(()),
+                    };
+                    stable.map_err(Refusal::from).map(|()| Stored {
+                        base_offset: done.base_offset,
+                        append_time_ms: done.append_time_ms,
+                        log_start_offset: partition.log().log_start(),
+                    })
+                }
+                Err(refusal) => Err(refusal),
+            };
+            outcomes.push(PartOutcome { place, outcome });
+        }
+        outcomes
+    }
+}
+
+/// The partition went away together with its wait list.
+fn closed() -> AckError {
+    AckError::NotWritten("the partition was closed".to_owned())
+}
+
+/// Waits for the owners and fills the answer in.
+async fn finish(
+    answer: &mut [TopicProduced],
+    calls: Vec<Call<Vec<PartOutcome>>>,
+    acks: Option<Acks>,
+    timeout: Duration,
+) {
+    let mut left = Vec::new();
+    for call in calls {
+        // Kafka's timeout is for the other replicas of acks=all. A leader that can't write within it
+        // is told of in the same way, because the batch may yet be written.
+        let outcomes = if acks == Some(Acks::All) && !timeout.is_zero() {
+            rt::time::timeout(timeout, call).await.ok()
+        } else {
+            Some(call.await)
+        };
+        match outcomes {
+            Some(outcomes) => left.extend(outcomes),
+            None => mark_timed_out(answer),
+        }
+    }
+    for PartOutcome { place, outcome } in left {
+        let slot = &mut answer[place.0].partitions[place.1];
+        match outcome {
+            Ok(stored) => {
+                slot.error_code = 0;
+                slot.base_offset = stored.base_offset;
+                slot.log_append_time_ms = stored.append_time_ms;
+                slot.log_start_offset = stored.log_start_offset;
+            }
+            Err(refusal) => refuse(slot, refusal),
+        }
+    }
+}
+
+/// Every partition without an outcome yet has timed out; outcomes that did come overwrite this.
+fn mark_timed_out(answer: &mut [TopicProduced]) {
+    for slot in answer.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        if slot.error_code == 0 && slot.base_offset < 0 {
+            slot.error_code = ResponseError::RequestTimedOut.code();
+        }
+    }
+}

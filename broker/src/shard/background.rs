@@ -1,0 +1,55 @@
+//! What a shard does besides serving: retention, the expiry of producers.
+//!
+//! Runs in the background class, one partition after the other, so that it never holds up a request
+//! for longer than one step.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use rt::task::Class;
+
+use super::Shard;
+
+/// How often producers are looked through, at most.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
+
+impl Shard {
+    /// Starts the background work; it ends with the shard.
+    pub(super) fn start_background(self: &Rc<Self>) {
+        let shard = Rc::clone(self);
+        rt::task::spawn_in(Class::Background, async move { shard.retain_for_ever().await }).detach();
+        let shard = Rc::clone(self);
+        rt::task::spawn_in(Class::Background, async move { shard.expire_for_ever().await }).detach();
+    }
+
+    async fn retain_for_ever(self: Rc<Self>) {
+        while !self.is_stopping() {
+            let interval = self.settings().retention_check_interval_ms;
+            rt::time::sleep(Duration::from_millis(interval.max(1))).await;
+            let now_ms = rt::time::wall_ms();
+            for partition in self.partitions() {
+                if self.is_stopping() {
+                    return;
+                }
+                if let Err(error) = partition.log().retain(now_ms).await {
+                    let index = partition.id().index;
+                    tracing::warn!(topic = partition.topic(), partition = index, %error, "retention could not be applied");
+                }
+                rt::task::yield_if_needed().await;
+            }
+        }
+    }
+
+    async fn expire_for_ever(self: Rc<Self>) {
+        while !self.is_stopping() {
+            let expiration_ms = self.settings().producer_id_expiration_ms;
+            let after = Duration::from_millis(u64::try_from(expiration_ms).unwrap_or(0));
+            rt::time::sleep(after.clamp(Duration::from_millis(100), EXPIRY_INTERVAL)).await;
+            let now_ms = rt::time::wall_ms();
+            for partition in self.partitions() {
+                partition.expire_producers(now_ms, expiration_ms);
+                rt::task::yield_if_needed().await;
+            }
+        }
+    }
+}

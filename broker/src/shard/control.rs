@@ -1,0 +1,328 @@
+//! The controller on a node: commands are decided on the control shard, committed, and in force on
+//! every shard before they are answered.
+//!
+//! Owns the feed that carries commits from the metadata to the shards, in order. Other shards reach it
+//! by [`Shard::run_on`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use kafka_protocol::ResponseError;
+use rt::sync::Notify;
+use uuid::Uuid;
+
+use super::config_rules::KafkaConfigRules;
+use super::{CONTROL_SHARD, Shard};
+use crate::api::error::Refusal;
+use crate::meta::{
+    Committed, ConfigChange, Controller, CreatePartitions, CreateTopic, Image, MetaError,
+    MetaLogError, MetaLogOptions, MetaShell, PlacementDrive, Policy, ProposeError, Record, Resource,
+    TopicRef,
+};
+
+/// What a decision gives: records to commit, and something for the one who asked.
+pub(super) type Decision<R> = Result<(Vec<Record>, R), MetaError>;
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ControlError {
+    /// The controller refused it; nothing changed.
+    #[error(transparent)]
+    Refused(#[from] MetaError),
+    /// The metadata could not take it.
+    #[error(transparent)]
+    NotCommitted(#[from] ProposeError),
+    /// The node is not up yet.
+    #[error("the node is starting; try again")]
+    Starting,
+}
+
+impl ControlError {
+    /// Kafka's error code.
+    pub fn code(&self) -> i16 {
+        match self {
+            Self::Refused(error) => error.code(),
+            Self::NotCommitted(_) => ResponseError::KafkaStorageError.code(),
+            Self::Starting => ResponseError::NotController.code(),
+        }
+    }
+
+    /// The error as a client is told of it.
+    pub fn refusal(&self) -> Refusal {
+        let error = ResponseError::try_from_code(self.code());
+        Refusal::with(
+            error.unwrap_or(ResponseError::UnknownServerError),
+            self.to_string(),
+        )
+    }
+}
+
+/// Commits on their way from the metadata to the shards.
+#[derive(Default)]
+struct Feed {
+    queue: RefCell<VecDeque<Arc<Committed>>>,
+    arrived: Notify,
+    /// Every shard is at this offset of the metadata, or beyond.
+    applied: Cell<i64>,
+    moved: Notify,
+}
+
+impl Feed {
+    async fn applied_to(&self, offset: i64) {
+        while self.applied.get() < offset {
+            self.moved.notified().await;
+        }
+    }
+}
+
+/// What the control shard has beside a shard's own.
+pub(super) struct Control {
+    meta: MetaShell,
+    feed: Rc<Feed>,
+    /// Producer ids that were committed as given away and have not been: next, and the end.
+    producer_ids: Cell<(i64, i64)>,
+}
+
+impl Control {
+    /// Opens the metadata in `dir`, or begins it.
+    pub(super) async fn open(dir: &Path, shard: &Shard) -> Result<Self, MetaLogError> {
+        let feed = Rc::new(Feed::default());
+        let into = Rc::clone(&feed);
+        let subscriber = Box::new(move |committed: &Arc<Committed>| {
+            into.queue.borrow_mut().push_back(Arc::clone(committed));
+            into.arrived.notify_one();
+        });
+        let rules = Box::new(KafkaConfigRules::new(Arc::clone(&shard.node)));
+        let options = MetaLogOptions::default();
+        let meta = MetaShell::open(dir, options, rules, shard.policy(), subscriber).await?;
+        Ok(Self {
+            meta,
+            feed,
+            producer_ids: Cell::new((0, 0)),
+        })
+    }
+
+    /// The metadata as it is now, whole. From here on the feed carries what comes after.
+    pub(super) fn whole(&self) -> Vec<Record> {
+        self.feed.queue.borrow_mut().clear();
+        self.feed.applied.set(self.meta.offset());
+        self.meta.image().to_records()
+    }
+
+    /// Looks at the committed metadata.
+    pub(super) fn with_image<R>(&self, look: impl FnOnce(&Image) -> R) -> R {
+        look(&self.meta.image())
+    }
+
+    /// Closes the metadata log.
+    pub(super) async fn close(&self) -> Result<(), MetaLogError> {
+        self.meta.close().await
+    }
+}
+
+impl Shard {
+    /// Decides a command on the control shard, and unless it is only to be validated, commits it and
+    /// has every shard apply it.
+    ///
+    /// # Errors
+    /// [`ControlError`]; nothing changed then.
+    pub async fn control<R: Send + 'static>(
+        self: &Rc<Self>,
+        validate_only: bool,
+        decide: impl FnOnce(&Controller<'_>, &[PlacementDrive]) -> Decision<R> + Send + 'static,
+    ) -> Result<R, ControlError> {
+        self.run_on(CONTROL_SHARD, move |shard| {
+            let shard = Rc::clone(shard);
+            async move {
+                let control = shard.control.borrow().clone();
+                let control = control.ok_or(ControlError::Starting)?;
+                let (answer, offset) = shard.decide(&control, validate_only, decide).await?;
+                control.feed.applied_to(offset).await;
+                Ok(answer)
+            }
+        })
+        .await
+    }
+
+    /// Decides and commits; gives the answer and the offset at which it is in force.
+    pub(super) async fn decide<R>(
+        &self,
+        control: &Control,
+        validate_only: bool,
+        decide: impl FnOnce(&Controller<'_>, &[PlacementDrive]) -> Decision<R>,
+    ) -> Result<(R, i64), ControlError> {
+        let decided = control.meta.execute(|draft| {
+            let controller = draft.controller();
+            let drives = self.placeable(controller.image());
+            let (records, answer) = decide(&controller, &drives)?;
+            if !validate_only {
+                draft.take(records).map_err(MetaError::from)?;
+            }
+            Ok::<R, MetaError>(answer)
+        });
+        let decided = decided.await?;
+        Ok((decided.value?, decided.offset))
+    }
+
+    fn policy(&self) -> Policy {
+        let settings = self.settings();
+        Policy {
+            default_partitions: settings.num_partitions,
+            default_replication_factor: settings.default_replication_factor,
+            delete_topics: settings.delete_topics,
+        }
+    }
+
+    /// The drives that may be given new partitions: those that are here.
+    fn placeable(&self, image: &Image) -> Vec<PlacementDrive> {
+        let owners = self.owners.borrow();
+        let mut drives = PlacementDrive::all(image);
+        drives.retain(|place| place.node != self.node_id() || owners.contains_key(&place.drive));
+        drives
+    }
+
+    /// Makes this the control shard: from now on it carries commits to all shards.
+    pub(super) fn take_control(self: &Rc<Self>, control: Rc<Control>) {
+        *self.control.borrow_mut() = Some(Rc::clone(&control));
+        let shard = Rc::clone(self);
+        rt::task::spawn(async move { shard.feed_shards(&control).await }).detach();
+    }
+
+    async fn feed_shards(self: Rc<Self>, control: &Control) {
+        let feed = &control.feed;
+        loop {
+            let next = feed.queue.borrow_mut().pop_front();
+            let Some(committed) = next else {
+                feed.arrived.notified().await;
+                continue;
+            };
+            let offset = committed.offset;
+            self.run_on_all(move |shard| shard.apply(&committed)).await;
+            control.meta.set_policy(self.policy());
+            feed.applied.set(offset);
+            feed.moved.notify_waiters();
+        }
+    }
+
+    /// Creates a topic.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn create_topic(
+        self: &Rc<Self>,
+        command: CreateTopic,
+        validate_only: bool,
+    ) -> Result<(), ControlError> {
+        self.control(validate_only, move |controller, drives| {
+            Ok((controller.create_topic(&command, drives)?, ()))
+        })
+        .await
+    }
+
+    /// Deletes a topic with all its records.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn delete_topic(self: &Rc<Self>, topic: TopicRef) -> Result<(), ControlError> {
+        self.control(false, move |controller, _| Ok((controller.delete_topic(&topic)?, ())))
+            .await
+    }
+
+    /// Gives a topic more partitions.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn create_partitions(
+        self: &Rc<Self>,
+        command: CreatePartitions,
+        validate_only: bool,
+    ) -> Result<(), ControlError> {
+        self.control(validate_only, move |controller, drives| {
+            Ok((controller.create_partitions(&command, drives)?, ()))
+        })
+        .await
+    }
+
+    /// Changes some settings of a resource.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn alter_configs(
+        self: &Rc<Self>,
+        resource: Resource,
+        changes: Vec<ConfigChange>,
+        validate_only: bool,
+    ) -> Result<(), ControlError> {
+        self.control(validate_only, move |controller, _| {
+            Ok((controller.alter_configs(&resource, &changes)?, ()))
+        })
+        .await
+    }
+
+    /// Gives a resource exactly these settings.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn replace_configs(
+        self: &Rc<Self>,
+        resource: Resource,
+        settings: Vec<(String, Option<String>)>,
+        validate_only: bool,
+    ) -> Result<(), ControlError> {
+        self.control(validate_only, move |controller, _| {
+            Ok((controller.replace_configs(&resource, &settings)?, ()))
+        })
+        .await
+    }
+
+    /// A producer id that nobody has.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn next_producer_id(self: &Rc<Self>) -> Result<i64, ControlError> {
+        self.run_on(CONTROL_SHARD, |shard| {
+            let shard = Rc::clone(shard);
+            async move { shard.next_producer_id_here().await }
+        })
+        .await
+    }
+
+    async fn next_producer_id_here(self: &Rc<Self>) -> Result<i64, ControlError> {
+        let take = |shard: &Self| {
+            let control = shard.control.borrow().clone()?;
+            let (next, end) = control.producer_ids.get();
+            (next < end).then(|| {
+                control.producer_ids.set((next + 1, end));
+                next
+            })
+        };
+        loop {
+            if let Some(id) = take(self) {
+                return Ok(id);
+            }
+            let node = self.node_id();
+            let block = self
+                .control(false, move |controller, _| {
+                    let (ids, records) = controller.allocate_producer_ids(node)?;
+                    Ok((records, ids))
+                })
+                .await?;
+            if let Some(control) = &*self.control.borrow() {
+                control.producer_ids.set((block.first, block.first + block.count));
+            }
+        }
+    }
+
+    /// An id for a new cluster: a random UUID in URL-safe base64, as Kafka's are.
+    pub(super) fn fresh_cluster_id() -> String {
+        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let bits = Uuid::new_v4().as_u128();
+        // 128 bits are 21 digits of 6 bits, and 2 bits that begin the last digit.
+        let whole = (0..21).map(|at| (bits >> (122 - 6 * at)) & 63);
+        let digits = whole.chain([(bits & 3) << 4]);
+        digits.map(|digit| char::from(DIGITS[digit as usize])).collect()
+    }
+}

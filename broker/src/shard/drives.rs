@@ -1,0 +1,216 @@
+//! From drives to partitions, at the start: which drives are here, what is on them, and what the
+//! metadata says of it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use storage::{DriveError, LogDir};
+use uuid::Uuid;
+
+use super::control::{Control, ControlError};
+use super::{ServeError, Shard, ShardId};
+use crate::meta::{
+    AdoptTopic, BrokerRecord, Controller, DriveInfo, Endpoint, FoundPartition, Image, MetaError,
+    PlacementDrive, Record,
+};
+
+/// Where the metadata log is: beside the partitions on the node's first drive.
+const METADATA_FOLDER: &str = "__meta";
+
+/// A drive as its shard tells the control shard of it.
+struct DriveReport {
+    id: Uuid,
+    shard: ShardId,
+    path: String,
+    logs: Vec<LogDir>,
+    /// The latest leader epochs of the logs that Kafka wrote, by their place in `logs`.
+    kafka_epochs: BTreeMap<usize, i32>,
+}
+
+/// Kafka's file of leader epochs in a log directory: a version, a count, then a line each with an
+/// epoch and its first offset.
+const EPOCH_FILE: &str = "leader-epoch-checkpoint";
+
+/// The latest epoch in a log directory of Kafka's; -1 if it says none.
+async fn latest_epoch(dir: &LogDir) -> i32 {
+    let bytes = rt::fs::read(dir.path.join(EPOCH_FILE)).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let entries = text.lines().skip(2).filter_map(|line| line.split_whitespace().next());
+    entries.filter_map(|epoch| epoch.parse().ok()).max().unwrap_or(-1)
+}
+
+impl Shard {
+    /// Opens the metadata, on the first drive.
+    pub(super) async fn open_metadata(&self) -> Result<Control, ServeError> {
+        let Some(drive) = self.drives().into_iter().next() else {
+            return Err(ServeError::Settings("the first shard has no data directory".to_owned()));
+        };
+        Ok(Control::open(&drive.path().join(METADATA_FOLDER), self).await?)
+    }
+
+    /// Learns of all drives, registers this node, takes in directories that are not in the metadata,
+    /// and gives every shard the whole metadata.
+    pub(super) async fn take_in_drives(self: &Rc<Self>, control: &Control) -> Result<(), ServeError> {
+        let reports = self
+            .run_on_all(|shard| {
+                let shard = Rc::clone(shard);
+                async move { shard.report_drives().await }
+            })
+            .await;
+        let mut owners = HashMap::new();
+        let mut drives = Vec::new();
+        for (at, report) in reports.into_iter().enumerate() {
+            for drive in report? {
+                owners.insert(drive.id, ShardId(at));
+                drives.push(drive);
+            }
+        }
+        let owners = Arc::new(owners);
+        *self.owners.borrow_mut() = (*owners).clone();
+        let cluster_id = Self::fresh_cluster_id();
+        self.decide_start(control, |controller| Ok(controller.bootstrap(&cluster_id)))
+            .await?;
+        let registration = self.registration(&drives);
+        self.decide_start(control, |controller| controller.register_broker(&registration))
+            .await?;
+        for command in self.adoptions(control, &drives) {
+            self.adopt(control, command).await?;
+        }
+        let records: Arc<Vec<Record>> = Arc::new(control.whole());
+        self.run_on_all(move |shard| {
+            shard.take_metadata(&records, &owners);
+            async {}
+        })
+        .await;
+        Ok(())
+    }
+
+    async fn adopt(&self, control: &Control, command: AdoptTopic) -> Result<(), ServeError> {
+        let name = command.name.clone();
+        let count = command.partitions.len();
+        let taken = self.decide(control, false, |controller, drives| {
+            Ok((controller.adopt_topic(&command, drives)?, ()))
+        });
+        match taken.await {
+            Ok(_) => tracing::info!(topic = name, partitions = count, "took in a topic found on the drives"),
+            Err(ControlError::Refused(why)) => {
+                tracing::warn!(topic = name, %why, "a topic found on the drives stays as it is, not served");
+            }
+            Err(error) => return Err(ServeError::Settings(error.to_string())),
+        }
+        Ok(())
+    }
+
+    /// Commits what the controller decides while no other shard has an image yet.
+    async fn decide_start(
+        &self,
+        control: &Control,
+        decide: impl FnOnce(&Controller<'_>) -> Result<Vec<Record>, MetaError>,
+    ) -> Result<(), ServeError> {
+        self.decide(control, false, |controller, _| Ok((decide(controller)?, ())))
+            .await
+            .map_err(|error| ServeError::Settings(error.to_string()))?;
+        Ok(())
+    }
+
+    async fn report_drives(&self) -> Result<Vec<DriveReport>, DriveError> {
+        let mut reports = Vec::new();
+        let mut found = BTreeMap::new();
+        for drive in self.drives() {
+            let logs = drive.logs().await?;
+            let mut kafka_epochs = BTreeMap::new();
+            for (at, dir) in logs.iter().enumerate() {
+                if dir.kafka {
+                    kafka_epochs.insert(at, latest_epoch(dir).await);
+                }
+                found.insert((dir.topic.clone(), dir.partition), dir.clone());
+            }
+            reports.push(DriveReport {
+                id: drive.id(),
+                shard: self.id,
+                path: drive.path().display().to_string(),
+                logs,
+                kafka_epochs,
+            });
+        }
+        *self.found.borrow_mut() = found;
+        Ok(reports)
+    }
+
+    fn registration(&self, drives: &[DriveReport]) -> BrokerRecord {
+        let drive = |report: &DriveReport| DriveInfo {
+            id: report.id,
+            shard: u32::try_from(report.shard.0).unwrap_or(u32::MAX),
+            path: report.path.clone(),
+        };
+        let advertise = &self.node.config.advertise;
+        BrokerRecord {
+            node_id: self.node_id(),
+            rack: self.settings().rack.clone(),
+            shards: u32::try_from(self.node.shards).unwrap_or(u32::MAX),
+            drives: drives.iter().map(drive).collect(),
+            endpoints: vec![Endpoint {
+                name: "PLAINTEXT".to_owned(),
+                host: advertise.host.clone(),
+                port: advertise.port,
+                security_protocol: 0,
+            }],
+        }
+    }
+
+    /// Directories in Kafka's own naming that the metadata knows nothing of. Directories in ours that
+    /// it doesn't know are left alone: they are what a deletion left, or another cluster's.
+    fn adoptions(&self, control: &Control, drives: &[DriveReport]) -> Vec<AdoptTopic> {
+        let mut by_topic: BTreeMap<String, AdoptTopic> = BTreeMap::new();
+        for drive in drives {
+            for (at, dir) in drive.logs.iter().enumerate() {
+                let known = control.with_image(|image| {
+                    let topic = image.topic(&dir.topic);
+                    topic.is_some_and(|topic| topic.partition(dir.partition).is_some())
+                });
+                if known {
+                    continue;
+                }
+                if !dir.kafka {
+                    tracing::warn!(path = %dir.path.display(), "a log directory belongs to no topic; it stays as it is");
+                    continue;
+                }
+                let command = by_topic.entry(dir.topic.clone()).or_insert_with(|| AdoptTopic {
+                    name: dir.topic.clone(),
+                    id: dir.topic_id,
+                    fresh_id: Uuid::new_v4(),
+                    partitions: Vec::new(),
+                });
+                command.partitions.push(FoundPartition {
+                    index: dir.partition,
+                    place: PlacementDrive {
+                        node: self.node_id(),
+                        drive: drive.id,
+                    },
+                    latest_epoch: drive.kafka_epochs.get(&at).copied().unwrap_or(-1),
+                });
+            }
+        }
+        by_topic.into_values().collect()
+    }
+
+    fn take_metadata(&self, records: &[Record], owners: &Arc<HashMap<Uuid, ShardId>>) {
+        let mut image = Image::new();
+        for record in records {
+            if let Err(error) = image.apply(record) {
+                panic!("the metadata does not fit an empty image: {error}");
+            }
+        }
+        *self.image.borrow_mut() = image;
+        *self.owners.borrow_mut() = (**owners).clone();
+        self.refresh_settings();
+    }
+
+    /// Opens the partitions that the metadata puts on this shard's drives.
+    pub(super) async fn open_found(self: &Rc<Self>) {
+        let found = std::mem::take(&mut *self.found.borrow_mut());
+        self.open_partitions(found).await;
+        self.start_background();
+    }
+}

@@ -1,0 +1,235 @@
+//! A shard's part of a fetch: reading its partitions up to what is visible, and waiting for more.
+//!
+//! Owns the registry of waits that other shards began here. Reads in two steps, as everything on a
+//! shard does: what is visible and where it lies is decided in one go; the drive is asked afterwards,
+//! with no borrow held.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+use storage::Read;
+
+use super::{Shard, ShardId};
+use crate::api::error::{Refusal, read_code};
+use crate::partition::{Partition, PartitionId, Waiter};
+
+/// What to read of one partition.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadPart {
+    /// Where the outcome belongs in the request.
+    pub place: usize,
+    /// Which partition.
+    pub partition: PartitionId,
+    /// The offset to read from.
+    pub offset: i64,
+    /// The most bytes to give, but for a first batch.
+    pub max_bytes: usize,
+    /// The leader epoch the client believes in, -1 for none.
+    pub current_leader_epoch: i32,
+    /// The epoch of the last record the client has, -1 for none.
+    pub last_fetched_epoch: i32,
+}
+
+/// What was read of one partition.
+#[derive(Debug)]
+pub struct ReadOutcome {
+    /// Where it belongs in the request.
+    pub place: usize,
+    /// Whole batches, or why there are none.
+    pub records: Result<Vec<Bytes>, ResponseError>,
+    /// The partition's high watermark, -1 if unknown.
+    pub high_watermark: i64,
+    /// The partition's log start offset, -1 if unknown.
+    pub log_start_offset: i64,
+    /// Where the client's log has left the leader's: an epoch and its end offset (KIP-595).
+    pub diverging: Option<(i32, i64)>,
+    /// The leader epoch, for clients that believe in another.
+    pub leader_epoch: i32,
+}
+
+impl ReadOutcome {
+    /// Bytes of records in it.
+    pub fn size(&self) -> usize {
+        self.records
+            .as_ref()
+            .map_or(0, |records| records.iter().map(Bytes::len).sum())
+    }
+
+    /// A partition that can't be asked.
+    pub fn refused(place: usize, error: ResponseError) -> Self {
+        Self {
+            place,
+            records: Err(error),
+            high_watermark: -1,
+            log_start_offset: -1,
+            diverging: None,
+            leader_epoch: -1,
+        }
+    }
+}
+
+/// A partition at which a fetch waits, with the high watermark it has seen there.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchPart {
+    /// Which partition.
+    pub partition: PartitionId,
+    /// The high watermark at the last read.
+    pub seen: i64,
+}
+
+/// Waits that fetches on other shards have begun here, so that they can be called off.
+#[derive(Default)]
+pub struct RemoteWaits {
+    by_token: RefCell<HashMap<(ShardId, u64), Rc<Waiter>>>,
+    next_token: Cell<u64>,
+}
+
+impl RemoteWaits {
+    /// A token that no other wait of this shard carries.
+    pub fn token(&self) -> u64 {
+        let token = self.next_token.get();
+        self.next_token.set(token + 1);
+        token
+    }
+
+    /// How many wait here for other shards.
+    pub fn count(&self) -> usize {
+        self.by_token.borrow().len()
+    }
+}
+
+impl Shard {
+    /// Reads `parts` in order, at most `max_bytes` in all but for a first batch.
+    pub async fn read_parts(
+        self: &Rc<Self>,
+        parts: Vec<ReadPart>,
+        max_bytes: usize,
+    ) -> Vec<ReadOutcome> {
+        let mut left = max_bytes;
+        let mut nothing_yet = true;
+        let mut outcomes = Vec::with_capacity(parts.len());
+        for part in parts {
+            let outcome = match self.partition(part.partition) {
+                Ok(partition) => read_one(&partition, part, left, nothing_yet).await,
+                Err(error) => ReadOutcome::refused(part.place, Refusal::from(error).error),
+            };
+            let size = outcome.size();
+            left = left.saturating_sub(size);
+            nothing_yet &= size == 0;
+            self.metrics.fetched(size);
+            outcomes.push(outcome);
+        }
+        outcomes
+    }
+
+    /// Ready when `wanted` bytes have become visible at `parts`, one of them changed since it was
+    /// seen, the wait is called off, or `limit` has passed.
+    pub async fn wait_here(
+        self: &Rc<Self>,
+        parts: Vec<WatchPart>,
+        wanted: usize,
+        limit: Duration,
+        token: Option<(ShardId, u64)>,
+    ) {
+        let waiter = Waiter::new(wanted);
+        for part in parts {
+            match self.partition(part.partition) {
+                Ok(partition) if partition.high_watermark() == part.seen => {
+                    partition.watch(&waiter);
+                }
+                _ => return,
+            }
+        }
+        let waits = &self.waits.by_token;
+        if let Some(token) = token {
+            waits.borrow_mut().insert(token, Rc::clone(&waiter));
+        }
+        // Elapsed is as good as fired: whoever waits looks at its own clock. A node that stops answers
+        // with what there is.
+        let news = futures_lite::future::or(waiter.fired(), self.shutdown.begun());
+        let _ = rt::time::timeout(limit, news).await;
+        if let Some(token) = token {
+            waits.borrow_mut().remove(&token);
+        }
+    }
+
+    /// Calls off a wait that a fetch on another shard has begun here.
+    pub fn call_off_wait(&self, token: (ShardId, u64)) {
+        let waiter = self.waits.by_token.borrow_mut().remove(&token);
+        if let Some(waiter) = waiter {
+            waiter.call_off();
+        }
+    }
+}
+
+async fn read_one(
+    partition: &Partition,
+    part: ReadPart,
+    left: usize,
+    nothing_yet: bool,
+) -> ReadOutcome {
+    let leader_epoch = partition.leader_epoch();
+    let high_watermark = partition.high_watermark();
+    let log = partition.log();
+    let mut outcome = ReadOutcome {
+        place: part.place,
+        records: Ok(Vec::new()),
+        high_watermark,
+        log_start_offset: log.log_start(),
+        diverging: None,
+        leader_epoch,
+    };
+    if let Err(error) = check_epoch(part.current_leader_epoch, leader_epoch) {
+        outcome.records = Err(error);
+        return outcome;
+    }
+    if part.last_fetched_epoch >= 0 {
+        let (epoch, end) = log.epoch_end(part.last_fetched_epoch);
+        if epoch < part.last_fetched_epoch || end < part.offset {
+            outcome.diverging = Some((epoch, end));
+            return outcome;
+        }
+    }
+    if part.offset < outcome.log_start_offset || part.offset > log.end().appended() {
+        outcome.records = Err(ResponseError::OffsetOutOfRange);
+        return outcome;
+    }
+    let max_bytes = part.max_bytes.min(left);
+    if part.offset >= high_watermark || (max_bytes == 0 && !nothing_yet) {
+        return outcome;
+    }
+    outcome.records = match log.read(part.offset, high_watermark, max_bytes, nothing_yet) {
+        Read::Empty => Ok(Vec::new()),
+        Read::OutOfRange => Err(ResponseError::OffsetOutOfRange),
+        Read::Unavailable(error) => Err(read_code(&error)),
+        Read::Tail(records) => Ok(records),
+        Read::Cold(read) => read.run().await.map_err(|error| {
+            tracing::warn!(
+                topic = partition.topic(),
+                partition = part.partition.index,
+                offset = part.offset,
+                %error,
+                "a fetch could not read its records"
+            );
+            read_code(&error)
+        }),
+    };
+    outcome
+}
+
+/// Compares the leader epoch a client believes in with the partition's (KIP-320).
+///
+/// # Errors
+/// `FENCED_LEADER_EPOCH` for an older one, `UNKNOWN_LEADER_EPOCH` for a newer one.
+pub fn check_epoch(believed: i32, current: i32) -> Result<(), ResponseError> {
+    match believed {
+        -1 => Ok(()),
+        believed if believed < current => Err(ResponseError::FencedLeaderEpoch),
+        believed if believed > current => Err(ResponseError::UnknownLeaderEpoch),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,198 @@
+//! Starts brokers as a user would, and sees to it that none is left behind.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Longest a broker may take to come up or go down before a test gives up on it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a broker is to be started.
+pub struct Options {
+    pub data_dirs: Vec<PathBuf>,
+    pub shards: usize,
+    pub arguments: Vec<String>,
+}
+
+/// A directory on a real file system: direct I/O does not work on every tmpfs.
+pub fn temp_dir() -> TempDir {
+    TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory")
+}
+
+/// A port nobody uses. Another process may take it before the broker does; `Broker::start` then
+/// tries another one.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+impl Options {
+    /// One shard, with one data directory below `dir`.
+    pub fn at(dir: &Path) -> Self {
+        Self {
+            data_dirs: vec![dir.join("data")],
+            shards: 1,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// With so many shards, and a data directory for each.
+    pub fn with_shards(dir: &Path, shards: usize) -> Self {
+        Self {
+            data_dirs: (0..shards).map(|at| dir.join(format!("data-{at}"))).collect(),
+            shards,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// With a setting of Kafka's.
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.arguments.extend(["--set".to_owned(), format!("{name}={value}")]);
+        self
+    }
+
+    /// With any other argument.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+}
+
+/// A running broker; killed when dropped.
+pub struct Broker {
+    child: Child,
+    pub kafka: SocketAddr,
+    pub admin: SocketAddr,
+    log: Arc<Mutex<String>>,
+}
+
+/// How many cores tests may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+impl Broker {
+    /// Starts a broker and waits until it is ready.
+    pub fn start(options: &Options) -> Self {
+        for _ in 0..5 {
+            match Self::try_start(options) {
+                Ok(broker) => return broker,
+                Err(log) if log.contains("can't listen on") => {}
+                Err(log) => panic!("the broker did not come up:\n{log}"),
+            }
+        }
+        panic!("no free port in five tries");
+    }
+
+    /// Starts a broker; what it logged if it does not come up.
+    pub fn try_start(options: &Options) -> Result<Self, String> {
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let (kafka, admin) = (address(free_port()), address(free_port()));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
+        command.arg("serve");
+        command.args(["--listen", &kafka.to_string(), "--admin", &admin.to_string()]);
+        command.args(["--shards", &options.shards.to_string()]);
+        for dir in &options.data_dirs {
+            command.arg("--data-dir").arg(dir);
+        }
+        if !options.arguments.iter().any(|argument| argument == "--memory") {
+            command.args(["--memory", "256M", "--io-memory", "2M"]);
+        }
+        command.args(&options.arguments);
+        command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null());
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the ottla binary");
+        let log = Arc::new(Mutex::new(String::new()));
+        collect(child.stderr.take().expect("a pipe"), Arc::clone(&log));
+        let mut broker = Self { child, kafka, admin, log };
+        broker.wait_ready()?;
+        Ok(broker)
+    }
+
+    fn wait_ready(&mut self) -> Result<(), String> {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if self.child.try_wait().expect("its state").is_some() {
+                // The reader of its log may be a moment behind.
+                std::thread::sleep(Duration::from_millis(50));
+                return Err(self.log());
+            }
+            if self.http("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Err(format!("not ready in {PATIENCE:?}:\n{}", self.log()))
+    }
+
+    /// What a GET on the admin server answers, headers and all.
+    pub fn http(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(self.admin).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: ottla\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("nobody panicked with it").clone()
+    }
+
+    /// The address, for clients.
+    pub fn bootstrap(&self) -> String {
+        self.kafka.to_string()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as the power button of a process does.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a kill");
+        self.child.wait().expect("its end");
+    }
+
+    /// Asks it to end and waits until it has.
+    pub fn stop(mut self) -> ExitStatus {
+        let pid = libc::pid_t::try_from(self.child.id()).expect("a process id");
+        // SAFETY: plain system call on a child that has not been waited for, so the id is its own.
+        let sent = unsafe { libc::kill(pid, libc::SIGTERM) };
+        assert_eq!(sent, 0, "a signal can be sent to a child");
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().expect("its state") {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        panic!("not stopped in {PATIENCE:?}:\n{}", self.log());
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of the broker at {}\n{}", self.kafka, self.log());
+        }
+    }
+}
+
+fn collect(pipe: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let mut log = log.lock().expect("nobody panicked with it");
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+}

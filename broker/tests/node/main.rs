@@ -1,0 +1,10 @@
+//! Tests of the whole thing: real `ottla` processes on loopback, real files, real clients.
+//!
+//! One binary, so that it is linked once. Each module is one subject; `harness` starts and ends
+//! brokers.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(unreachable_pub, reason = "a test binary exports nothing")]
+
+mod harness;
+mod roundtrip;
+mod semantics;

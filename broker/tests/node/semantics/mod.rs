@@ -1,0 +1,23 @@
+//! Kafka's semantics, point by point, as raw frames show them: client libraries hide the details.
+//!
+//! Numbers in comments are those of the list of semantics that the broker was built to. Each file
+//! is one subject; `wire` speaks, `node` is the broker, `records` makes batches and the requests
+//! around them.
+
+mod node;
+mod records;
+mod wire;
+
+mod configs;
+mod fetch;
+mod framing;
+mod idempotence;
+mod long_poll;
+mod metadata;
+mod offsets;
+mod produce;
+mod retention;
+mod sessions;
+mod times;
+mod topics;
+mod versions;

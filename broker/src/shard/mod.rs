@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use kafka_protocol::ResponseError;
 use net::connection::Shutdown;
-use rt::sync::{Credit, Notify};
+use rt::sync::Credit;
 use storage::{Drive, TailBudget};
 use uuid::Uuid;
 
@@ -118,7 +118,6 @@ pub struct Shard {
     pub shutdown: Shutdown,
     /// Whether all of the node is up; only the control shard knows.
     pub ready: Cell<bool>,
-    gone: Notify,
     control: RefCell<Option<Rc<control::Control>>>,
 }
 

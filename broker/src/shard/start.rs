@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 
 use rt::executor::{ExecutorConfig, ExecutorError};
 use rt::lane::{Mailbox, MailboxSender, MeshEnd};
-use rt::sync::{Credit, Notify};
+use rt::sync::Credit;
 use storage::{Drive, DriveConfig, DriveError, TailBudget};
 use uuid::Uuid;
 
 use super::control::Control;
 use super::memory::Memory;
 use super::router::{LANE_CAPACITY, Message, Router};
-use super::{CONTROL_SHARD, Node, Shard, ShardId};
+use super::{Node, Shard, ShardId};
 use crate::admin::metrics::ShardMetrics;
 use crate::api::session::Sessions;
 use crate::config::{BrokerConfig, NodeConfig};
@@ -70,7 +70,8 @@ struct ShardStart {
     lanes: MeshEnd<Message>,
     data_dirs: Vec<PathBuf>,
     memory: Memory,
-    failed: mpsc::Sender<ServeError>,
+    /// Where the main thread waits for the node's end.
+    ended: mpsc::Sender<Result<(), ServeError>>,
 }
 
 /// Runs a node until it is told to stop. `stop` is given a sender that tells it so from any thread.
@@ -128,10 +129,9 @@ fn run(
     memory: Memory,
     mailbox: Mailbox<Stop>,
 ) -> Result<(), ServeError> {
-    let (failed, failures) = mpsc::channel();
+    let (ended, end) = mpsc::channel();
     let mut mailbox = Some(mailbox);
     let lanes = rt::lane::mesh(node.shards, LANE_CAPACITY);
-    let mut executors = Vec::with_capacity(node.shards);
     for (at, lanes) in lanes.into_iter().enumerate() {
         let start = ShardStart {
             id: ShardId(at),
@@ -139,7 +139,7 @@ fn run(
             lanes,
             data_dirs: drives_of(&node.config.data_dirs, at, node.shards),
             memory,
-            failed: failed.clone(),
+            ended: ended.clone(),
         };
         let config = ExecutorConfig {
             name: format!("shard-{at}"),
@@ -148,19 +148,11 @@ fn run(
             ..ExecutorConfig::default()
         };
         let mailbox = mailbox.take();
-        executors.push(rt::executor::spawn(config, move || run_shard(start, mailbox))?);
+        rt::executor::spawn(config, move || run_shard(start, mailbox))?;
     }
-    drop(failed);
-    let control = executors.swap_remove(CONTROL_SHARD.0);
-    // A panic on any shard has ended the process by now; what is left is a shard that gave up.
-    let ended = std::thread::spawn(move || control.join());
-    match failures.recv() {
-        Ok(error) => Err(error),
-        Err(mpsc::RecvError) => {
-            let _ = ended.join();
-            Ok(())
-        }
-    }
+    // The first word counts: the control shard's that all is closed, or any shard's that it gave up.
+    // The threads that are still there end with the process.
+    end.recv().unwrap_or(Ok(()))
 }
 
 /// The data directories of a shard: they are dealt out round robin.
@@ -169,22 +161,16 @@ fn drives_of(data_dirs: &[PathBuf], shard: usize, shards: usize) -> Vec<PathBuf>
 }
 
 async fn run_shard(start: ShardStart, mailbox: Option<Mailbox<Stop>>) {
-    let failed = start.failed.clone();
-    let ran = match Shard::open(start).await {
-        Err(error) => Err(error),
-        Ok(shard) => match mailbox {
-            Some(mailbox) => shard.run_node(mailbox).await,
-            None => {
-                shard.gone.notified().await;
-                Ok(())
-            }
-        },
+    let ended = start.ended.clone();
+    let ran = match (Shard::open(start).await, mailbox) {
+        (Err(error), _) => Err(error),
+        (Ok(shard), Some(mailbox)) => shard.run_node(mailbox).await,
+        // Serves its lanes and connections until the control shard has brought the node down.
+        (Ok(_shard), None) => std::future::pending().await,
     };
-    if let Err(error) = ran {
-        // The main thread ends the process with it, and with it every other shard.
-        let _ = failed.send(error);
-        std::future::pending::<()>().await;
-    }
+    // The main thread ends the process with it, and with it every other shard.
+    let _ = ended.send(ran);
+    std::future::pending().await
 }
 
 impl Shard {
@@ -231,7 +217,6 @@ impl Shard {
             connections: Cell::new(0),
             shutdown: net::connection::Shutdown::new(),
             ready: Cell::new(false),
-            gone: Notify::new(),
             found: RefCell::default(),
             control: RefCell::new(None),
             node,

@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-START_SECONDS = 60
+START_SECONDS = 120
 STOP_SECONDS = 60
 
 

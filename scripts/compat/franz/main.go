@@ -31,7 +31,7 @@ func (t *target) flags(set *flag.FlagSet) {
 	set.StringVar(&t.topic, "topic", "", "topic")
 	set.IntVar(&t.partition, "partition", 0, "partition; producing, -1 picks one by the key")
 	set.BoolVar(&t.json, "json", false, "one JSON object a record in place of one line")
-	set.DurationVar(&t.timeout, "timeout", time.Minute, "give up after this long")
+	set.DurationVar(&t.timeout, "timeout", 150*time.Second, "give up after this long")
 }
 
 func main() {

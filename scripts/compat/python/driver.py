@@ -19,7 +19,7 @@ def arguments() -> argparse.Namespace:
     for verb in ("produce", "consume", "create", "delete", "config", "watermarks"):
         sub = verbs.add_parser(verb)
         sub.add_argument("--bootstrap", required=True)
-        sub.add_argument("--timeout", type=int, default=60)
+        sub.add_argument("--timeout", type=int, default=150)
         many = {"nargs": "+"} if verb in ("create", "delete") else {}
         sub.add_argument("--topic", required=True, **many)
         if verb in ("produce", "consume", "watermarks"):

@@ -48,7 +48,7 @@ class JavaConsole(Client):
 
     def consume(self, topic, partition, count, offset=0):
         args = ["--topic", topic, "--partition", partition, "--offset", offset, "--max-messages", count]
-        args += ["--timeout-ms", 30_000]
+        args += ["--timeout-ms", 60_000]
         return self.kit.tool("org.apache.kafka.tools.consumer.ConsoleConsumer", *args, timeout=300).out
 
 

@@ -3,8 +3,8 @@
 import hashlib
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 from suite.clients import Confluent, Franz, JavaConsole, Kcat, KafkaPython
 from suite.install import HERE, PEERS, Installed
@@ -113,7 +113,7 @@ def expect_same(got: bytes, wanted: bytes, what: str) -> None:
     if got == wanted:
         return
     got_lines, wanted_lines = got.split(b"\n"), wanted.split(b"\n")
-    first = next((i for i, (a, b) in enumerate(zip(got_lines, wanted_lines)) if a != b), None)
+    first = next((i for i, (a, b) in enumerate(zip(got_lines, wanted_lines, strict=False)) if a != b), None)
     counts = f"{len(got_lines) - 1} lines, sha256 {sha(got)}; wanted {len(wanted_lines) - 1}, {sha(wanted)}"
     if first is None:
         raise CheckFailed(f"{what}: {counts}")

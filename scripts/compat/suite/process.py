@@ -43,7 +43,7 @@ class Log:
             file.write(text if text.endswith("\n") else text + "\n")
 
 
-def run(argv, log: Log, *, stdin: bytes | Path | None = None, timeout: int = 60, fails: bool | None = False) -> Result:
+def run(argv, log: Log, *, stdin: bytes | Path | None = None, timeout: int = 180, fails: bool | None = False) -> Result:
     """Runs `argv`. `fails` says which outcome is wanted, None for either: the other one raises CheckFailed."""
     argv = [str(a) for a in argv]
     log.write(f"$ {shlex.join(argv)}" + (f" < {stdin}" if isinstance(stdin, Path) else ""))

@@ -75,7 +75,7 @@ def _content_check(producer: str):
             send = kit.franz if producer == "franz" else (lambda verb, *a, **o: kit.driver(producer, verb, *a, **o))
             send("produce", *args, stdin=as_lines(rows))
             for reader in READERS:
-                for offset, (got, sent) in enumerate(zip(read_rows(kit, reader, topic, partition, len(rows)), rows)):
+                for offset, (got, sent) in enumerate(zip(read_rows(kit, reader, topic, partition, len(rows)), rows, strict=True)):
                     seen = {field: got[field] for field in sent}
                     expect(seen == sent, f"{codec}, read by {reader}: record {offset} is {str(seen)[:120]}, not {str(sent)[:120]}")
                     expect(got["o"] == offset, f"read by {reader}: offset {got['o']} in place of {offset}")
@@ -90,7 +90,7 @@ def console_keys_headers(kit: Kit):
     kit.tool("org.apache.kafka.tools.ConsoleProducer", "--topic", topic, *shape, stdin=lines)
     shown = [f"--property=print.{what}=true" for what in ("key", "headers", "offset", "partition")]
     got = kit.tool(CONSUMER, "--topic", topic, "--partition", 0, "--offset", "earliest", "--max-messages", 2,
-                   "--timeout-ms", 20_000, *shown).out
+                   "--timeout-ms", 60_000, *shown).out
     wanted = b"Partition:0\tOffset:0\th1:a,h2:b\tk1\tv1\nPartition:0\tOffset:1\th1:c\tk2\tv2\n"
     expect_same(got, wanted, "keys and headers through the console tools")
 
@@ -177,7 +177,7 @@ def read_committed(kit: Kit):
     for library in ("confluent", "kafka-python"):
         expect_same(kit.driver(library, "consume", *args).out, content, library)
     got = kit.tool(CONSUMER, "--topic", topic, "--partition", 0, "--offset", "earliest", "--max-messages", 200,
-                   "--timeout-ms", 20_000, "--isolation-level", "read_committed").out
+                   "--timeout-ms", 60_000, "--isolation-level", "read_committed").out
     expect_same(got, content, "console consumer")
 
 
@@ -200,7 +200,7 @@ def producer_perf_test(kit: Kit):
     count = 100_000 if kit.quick else 1_000_000
     for acks in ("1", "all"):
         said = kit.java(PERF, "--topic", topic, "--num-records", count, "--record-size", 100, "--throughput", -1,
-                        "--producer-props", f"bootstrap.servers={kit.bootstrap}", f"acks={acks}", heap="512m", timeout=120)
+                        "--producer-props", f"bootstrap.servers={kit.bootstrap}", f"acks={acks}", heap="512m")
         last = said.text.strip().splitlines()[-1]
         expect(re.match(rf"{count} records sent, .*99.9th", last), f"it says: {last}")
     ends = kit.tool("org.apache.kafka.tools.GetOffsetShell", "--topic", topic).text.split()

@@ -1,5 +1,6 @@
 //! The process around a node: its log lines, its signals, its panics, its exit code.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use rt::lane::MailboxSender;
@@ -53,6 +54,7 @@ fn start_log(config: &NodeConfig) -> Result<(), String> {
         .map_err(|error| format!("log_filter is {}: {error}", config.log_filter))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let begun = match config.log_format {
         LogFormat::Human => log.try_init(),

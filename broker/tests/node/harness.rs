@@ -71,6 +71,42 @@ pub struct Broker {
     log: Arc<Mutex<String>>,
 }
 
+/// A drive that can be told to fail; none, with a line that says why, where nothing can be mounted.
+pub fn faulty_drive(dir: &Path) -> Option<faultfs::FaultFs> {
+    let mount = dir.join("faulty");
+    std::fs::create_dir(&mount).expect("a new directory");
+    match faultfs::FaultFs::mount(&mount) {
+        Ok(drive) => Some(drive),
+        Err(why) => {
+            eprintln!("skipped: {why}");
+            None
+        }
+    }
+}
+
+/// Numbers that look random and can be repeated: splitmix64.
+pub struct Random(u64);
+
+impl Random {
+    /// From `OTTLA_SEED`, or another seed each time; prints it.
+    pub fn from_env() -> Self {
+        let given = std::env::var("OTTLA_SEED").ok().and_then(|seed| seed.parse().ok());
+        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let seed = given.unwrap_or_else(|| clock.expect("after 1970").as_nanos() as u64);
+        eprintln!("OTTLA_SEED={seed}");
+        Self(seed)
+    }
+
+    /// The next number below `limit`.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % limit as u64) as usize
+    }
+}
+
 /// How many cores tests may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -104,7 +140,13 @@ impl Broker {
             command.args(["--memory", "256M", "--io-memory", "2M"]);
         }
         command.args(&options.arguments);
-        command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null());
+        // The broker refuses variables it doesn't know; the tests' own begin alike.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("OTTLA_") {
+                command.env_remove(name);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the ottla binary");
         let log = Arc::new(Mutex::new(String::new()));
         collect(child.stderr.take().expect("a pipe"), Arc::clone(&log));

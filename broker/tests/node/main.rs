@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![expect(unreachable_pub, reason = "a test binary exports nothing")]
 
+mod drives;
 mod harness;
+mod kill;
+mod power;
 mod roundtrip;
 mod semantics;

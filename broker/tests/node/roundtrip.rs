@@ -69,6 +69,16 @@ pub fn read(broker: &Broker, topic: &str, partition: i32, count: usize) -> Vec<(
     rows
 }
 
+/// Reads all there is in a partition, as text, with the offsets.
+pub fn read_values(broker: &Broker, topic: &str, partition: i32) -> Vec<(i64, String)> {
+    let consumer: BaseConsumer = config(broker).set("group.id", "unused").create().expect("a consumer");
+    let (_, end) = consumer.fetch_watermarks(topic, partition, WAIT).expect("watermarks");
+    drop(consumer);
+    let rows = read(broker, topic, partition, usize::try_from(end).expect("an offset"));
+    let text = |row: Row| String::from_utf8(row.value.unwrap_or_default()).expect("text");
+    rows.into_iter().map(|(offset, row)| (offset, text(row))).collect()
+}
+
 fn rows(count: usize) -> Vec<Row> {
     let one = |n: usize| Row {
         key: (n % 3 != 0).then(|| format!("key-{n}").into_bytes()),

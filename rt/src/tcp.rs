@@ -460,10 +460,8 @@ mod tests {
                 }
             }
             // SAFETY: as above.
-            assert_eq!(
-                unsafe { libc::fcntl(listener.fd, libc::F_GETFD) },
-                libc::FD_CLOEXEC
-            );
+            let flags = unsafe { libc::fcntl(listener.fd, libc::F_GETFD) };
+            assert_eq!(flags, libc::FD_CLOEXEC);
         })
         .unwrap();
     }

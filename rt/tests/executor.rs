@@ -207,10 +207,10 @@ fn a_panic_in_a_blocking_call_is_an_error_and_the_next_call_works() {
 }
 
 #[test]
-fn many_blocking_calls_come_back_in_any_number() {
+fn many_blocking_calls_all_come_back() {
     let sum = on_executor(|| async {
         let calls: Vec<_> = (0..500u64)
-            .map(|n| task::spawn(async move { task::blocking(move || n).await }))
+            .map(|n| task::spawn(task::blocking(move || n)))
             .collect();
         let mut sum = 0;
         for call in calls {

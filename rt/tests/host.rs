@@ -32,10 +32,8 @@ fn refuse_io_uring(errno: libc::c_int) {
         filter: filter.as_mut_ptr(),
     };
     // SAFETY: takes numbers only; without it an ordinary user may set no filter.
-    assert_eq!(
-        unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) },
-        0
-    );
+    let allowed = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    assert_eq!(allowed, 0);
     // SAFETY: the program and its filter outlive the call, which copies them.
     let set = unsafe {
         libc::syscall(

@@ -232,6 +232,29 @@ fn a_mailbox_takes_a_flood_from_threads_while_its_executor_is_busy() {
 }
 
 #[test]
+fn more_tasks_may_be_rung_for_in_one_turn_than_a_task_has_wakers() {
+    on_executor(|| async {
+        let (senders, mailboxes): (Vec<_>, Vec<_>) = (0..POLLS).map(|_| lane::mailbox()).unzip();
+        let readers: Vec<_> = mailboxes
+            .into_iter()
+            .map(|mailbox| task::spawn(async move { mailbox.recv().await }))
+            .collect();
+        task::yield_now().await;
+        // Keeps the executor from its reactor until all are sent.
+        std::thread::spawn(move || {
+            for (item, sender) in senders.into_iter().enumerate() {
+                sender.send(item).unwrap();
+            }
+        })
+        .join()
+        .unwrap();
+        for (item, reader) in readers.into_iter().enumerate() {
+            assert_eq!(reader.await, Some(item));
+        }
+    });
+}
+
+#[test]
 fn a_sleeping_executor_is_woken_through_its_mailbox() {
     let (sender, mailbox) = lane::mailbox::<mpsc::Sender<u32>>();
     let running = executor::spawn(config(), move || async move {

@@ -215,7 +215,8 @@ fn the_end_goes_out_at_once_though_a_read_is_waiting() {
         let (mut reader, writer) = listener.accept().await.unwrap().split();
         let mut buffer = BytesMut::new();
         assert!(poll_once(reader.read(&mut buffer)).await.is_none());
-        task::yield_now().await;
+        // Long enough that the kernel has the poll, which holds the socket.
+        rt::time::sleep(Duration::from_millis(5)).await;
         drop((reader, writer));
         // The reactor doesn't run while this waits.
         end_seen.recv().unwrap();

@@ -13,10 +13,15 @@ use std::rc::{Rc, Weak};
 /// Bookkeeping per batch that is charged with its bytes, so that many tiny batches are bounded too.
 pub(crate) const BATCH_OVERHEAD: usize = 128;
 
+/// Fewer entries than this are not worth a sweep.
+const SWEEP_MIN: usize = 1024;
+
 /// What can let go of its oldest records.
 pub(crate) trait Evict {
     /// Lets go of what lies below `upto`; returns nothing: it releases what it charged.
     fn evict(&self, upto: i64);
+    /// Whether it still has anything written that ends at or below `upto`.
+    fn holds(&self, upto: i64) -> bool;
 }
 
 struct Written {
@@ -28,7 +33,8 @@ struct Inner {
     limit: Cell<usize>,
     used: Cell<usize>,
     unwritten: Cell<usize>,
-    /// One entry per write, oldest first. Bounded: each write charged at least one overhead.
+    /// One entry per write, oldest first. Each stands for a batch that is charged, or is swept out
+    /// when there are twice as many as there can be such batches.
     written: RefCell<VecDeque<Written>>,
 }
 
@@ -93,7 +99,21 @@ impl TailBudget {
 
     /// Notes a write of `log` up to the offset `upto`. Follow it with [`Self::enforce`].
     pub(crate) fn push_written(&self, log: Weak<dyn Evict>, upto: i64) {
-        self.0.written.borrow_mut().push_back(Written { log, upto });
+        let count = {
+            let mut written = self.0.written.borrow_mut();
+            written.push_back(Written { log, upto });
+            written.len()
+        };
+        if count > 2 * (self.used() / BATCH_OVERHEAD) + SWEEP_MIN {
+            self.sweep();
+        }
+    }
+
+    /// Drops the entries whose records were let go of otherwise: deleted, or their log is gone.
+    /// The caller must hold no borrow of a log.
+    pub(crate) fn sweep(&self) {
+        let mut written = self.0.written.borrow_mut();
+        written.retain(|entry| entry.log.upgrade().is_some_and(|log| log.holds(entry.upto)));
     }
 
     /// Lets go of the oldest writes until the limit holds, as far as it can. The caller must hold
@@ -107,12 +127,6 @@ impl TailBudget {
                 log.evict(oldest.upto);
             }
         }
-    }
-
-    /// Drops the entries of logs that are gone.
-    pub(crate) fn forget_gone(&self) {
-        let mut written = self.0.written.borrow_mut();
-        written.retain(|entry| entry.log.strong_count() > 0);
     }
 }
 
@@ -165,6 +179,13 @@ mod tests {
                 self.budget.release(bytes, true);
             }
         }
+
+        fn holds(&self, upto: i64) -> bool {
+            self.held
+                .borrow()
+                .front()
+                .is_some_and(|front| front.0 <= upto)
+        }
     }
 
     #[test]
@@ -201,7 +222,22 @@ mod tests {
         a.write(1, 40);
         budget.release(40, true);
         drop(a);
-        budget.forget_gone();
+        budget.sweep();
         assert!(budget.0.written.borrow().is_empty());
+    }
+
+    #[test]
+    fn entries_of_records_that_went_another_way_do_not_pile_up() {
+        let budget = TailBudget::new(1 << 20);
+        let a = Fake::new(&budget);
+        for upto in 0..50_000 {
+            a.write(upto, BATCH_OVERHEAD);
+            // As DeleteRecords does.
+            a.evict(upto - 3);
+        }
+        let entries = budget.0.written.borrow().len();
+        assert!(entries <= SWEEP_MIN + 10, "{entries}");
+        budget.set_limit(0);
+        assert_eq!((budget.used(), a.upto().len()), (0, 0));
     }
 }

@@ -11,6 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
 
 use rt::fs::{self, DirLock, Space};
 use rt::sync::Credit;
@@ -24,6 +25,11 @@ use crate::identity::{self, CLEAN_FILE, FORMAT, IDENTITY_FILE, Identity, Identit
 use crate::log::LogInner;
 use crate::metrics::DriveMetrics;
 use crate::name::{Folder, METADATA_FILE, TOPIC_NAME_FILE};
+
+/// How long an answer about free space is believed, and only while there is this much more than
+/// is needed.
+const ROOM_FRESH: Duration = Duration::from_millis(200);
+const ROOM_PLENTY: u64 = 1 << 30;
 
 /// How a drive is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +69,9 @@ pub(crate) struct DriveInner {
     id: Uuid,
     was_clean: bool,
     pub(crate) config: DriveConfig,
+    reserve: Cell<u64>,
+    /// Room there was when last looked, less what was taken since.
+    room: Cell<Option<(Instant, u64)>>,
     health: RefCell<Health>,
     /// Bytes whose lack made the drive full.
     missing: Cell<u64>,
@@ -94,6 +103,8 @@ impl Drive {
             was_clean,
             writes: Credit::new(config.write_bytes),
             files: OpenFiles::new(config.open_files),
+            reserve: Cell::new(config.reserve_bytes),
+            room: Cell::new(None),
             config,
             health: RefCell::new(Health::Online),
             missing: Cell::new(0),
@@ -131,6 +142,11 @@ impl Drive {
     /// Room on its file system.
     pub async fn space(&self) -> io::Result<Space> {
         fs::space(&self.0.path).await
+    }
+
+    /// Changes the space that is left free; see [`DriveConfig::reserve_bytes`].
+    pub fn set_reserve(&self, bytes: u64) {
+        self.0.reserve.set(bytes);
     }
 
     /// The logs on it, in order of their folders' names. Folders that are no logs are left out.
@@ -321,8 +337,19 @@ impl DriveInner {
 
     /// Whether so many bytes more leave the reserve alone.
     pub(crate) async fn has_room(&self, bytes: u64) -> io::Result<bool> {
+        let needed = bytes.saturating_add(self.reserve.get());
+        // Asked for on the way of every growing file: far from full, an old answer will do.
+        if let Some((when, room)) = self.room.get()
+            && when.elapsed() < ROOM_FRESH
+            && room > needed.saturating_add(ROOM_PLENTY)
+        {
+            self.room.set(Some((when, room - bytes)));
+            return Ok(true);
+        }
         let space = fs::space(&self.path).await?;
-        Ok(space.available >= bytes.saturating_add(self.config.reserve_bytes))
+        let left = space.available.saturating_sub(bytes);
+        self.room.set(Some((rt::time::now(), left)));
+        Ok(space.available >= needed)
     }
 
     /// Marks the drive full for lack of so many bytes, and begins to watch for room.

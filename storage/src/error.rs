@@ -146,6 +146,12 @@ pub enum LogError {
     /// The log's drive has failed.
     #[error("{0}")]
     DriveFailed(DriveFailed),
+    /// The log has no owner that could tell its state.
+    #[error("{log} has no owner that could tell its state: set one first")]
+    NoOwner {
+        /// The log.
+        log: String,
+    },
     /// The log is closed.
     #[error("{log} is closed")]
     Closed {
@@ -195,7 +201,6 @@ pub struct DriveFailed {
 
 /// A batch was not appended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum AppendError {
     /// The log's drive has failed.
     #[error(transparent)]
@@ -226,7 +231,6 @@ pub enum AppendError {
 
 /// Records could not be read.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ReadError {
     /// The log's drive has failed.
     #[error(transparent)]
@@ -274,7 +278,6 @@ impl ReadError {
 
 /// What a log tells its owner when it can't keep what was appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum LogFailure {
     /// There was no room to write these offsets, which were appended and never became visible.
     /// They will be given again: the end is back at `from`.

@@ -145,12 +145,17 @@ impl Tail {
     /// Lets go of written batches that end at or before `upto`; gives back what they were charged.
     pub(crate) fn evict(&mut self, upto: i64) -> usize {
         let mut freed = 0;
-        while self.unwritten > 0 && self.batches.front().is_some_and(|b| b.next_offset <= upto) {
+        while self.holds(upto) {
             let batch = self.batches.pop_front();
             freed += batch.map_or(0, |batch| batch.charge());
             self.unwritten -= 1;
         }
         freed
+    }
+
+    /// Whether it has a written batch that ends at or before `upto`.
+    pub(crate) fn holds(&self, upto: i64) -> bool {
+        self.unwritten > 0 && self.batches.front().is_some_and(|b| b.next_offset <= upto)
     }
 
     /// Drops what is not wholly written; gives back what it was charged.

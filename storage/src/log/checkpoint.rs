@@ -35,7 +35,7 @@ impl Log {
     /// Writes a checkpoint if anything changed since the last one. For whoever sweeps over idle
     /// logs: it bounds what a start after a kill has to read.
     pub async fn checkpoint(&self) -> Result<(), LogError> {
-        if self.0.state.borrow().changed {
+        if self.0.has_unchecked().await {
             self.0.checkpoint_now(None).await?;
         }
         Ok(())
@@ -56,12 +56,27 @@ impl LogInner {
         }
     }
 
+    /// Whether so much was written, or a segment closed, that a checkpoint should follow.
+    pub(crate) fn checkpoint_due(&self) -> bool {
+        let state = self.state.borrow();
+        !state.unfinished.is_empty() || state.since_checkpoint >= self.drive.config.checkpoint_bytes
+    }
+
+    /// Whether anything changed that no checkpoint says, once one under way is done.
+    pub(crate) async fn has_unchecked(&self) -> bool {
+        drop(self.files.acquire(1).await);
+        self.state.borrow().changed
+    }
+
     async fn checkpoint_loop(&self) {
         while self.tasks.checkpoint_wanted.replace(false) {
             if let Err(error) = self.checkpoint_now(None).await {
                 // Nothing is lost by it: the last checkpoint still stands.
                 tracing::warn!(log = %self.name, %error, "no checkpoint");
                 break;
+            }
+            if self.checkpoint_due() {
+                self.tasks.checkpoint_wanted.set(true);
             }
         }
         self.tasks.checkpointer.set(false);
@@ -73,7 +88,11 @@ impl LogInner {
     pub(crate) async fn checkpoint_now(&self, start: Option<i64>) -> Result<(), LogError> {
         let _files = self.files.acquire(1).await;
         self.check_usable()?;
-        let captured = self.capture(start);
+        let Some(captured) = self.capture(start) else {
+            // What the owner knows is on the drive as of the last checkpoint, which has to stay.
+            let log = self.name.to_string();
+            return Err(LogError::NoOwner { log });
+        };
         let written = self.make_certain(captured).await;
         if written.is_err() {
             // Whatever it was to say is still to be said.
@@ -92,10 +111,12 @@ impl LogInner {
         self.persist(captured).await
     }
 
-    fn capture(&self, start: Option<i64>) -> Captured {
+    /// `None` while nobody can tell the owner's state.
+    fn capture(&self, start: Option<i64>) -> Option<Captured> {
         // Asked for first, and in the same step, so that it is the state as of the same end.
-        let mut snapshot = None;
-        self.tell(|owner| snapshot = owner.snapshot());
+        let mut snapshot = (!self.owned.get()).then_some(None);
+        self.tell(|owner| snapshot = Some(owner.snapshot()));
+        let snapshot = snapshot?;
         let state = &mut *self.state.borrow_mut();
         let active = state.active();
         let epochs = state.epochs_changed.then(|| state.epochs.encode());
@@ -114,14 +135,14 @@ impl LogInner {
             snapshot: snapshot.is_some(),
         };
         drop(segment);
-        Captured {
+        Some(Captured {
             checkpoint,
             unfinished: state.unfinished.iter().map(Rc::clone).collect(),
             snapshot,
             epochs,
             covers: state.since_checkpoint + state.tail.backlog() as u64,
             active,
-        }
+        })
     }
 
     async fn persist(&self, captured: Captured) -> Result<(), LogError> {

@@ -47,7 +47,7 @@ impl Log {
         synced.map_err(LogError::io("sync", drive.path()))?;
         let first = Segment::new(&folder, 0, rt::time::wall_ms());
         let state = State::new(LogEnd::at(0), 0, [first], EpochCache::default());
-        let inner = LogInner::new(name.clone(), folder, &drive.0, config, state);
+        let inner = LogInner::new(name.clone(), folder, &drive.0, config, state, false);
         Ok(Self(inner))
     }
 
@@ -98,10 +98,8 @@ impl Log {
 impl LogInner {
     async fn close_files(&self) -> Result<(), LogError> {
         self.written_out().await?;
-        let (active, changed) = {
-            let state = self.state.borrow();
-            (state.active(), state.changed)
-        };
+        let changed = self.has_unchecked().await;
+        let active = self.state.borrow().active();
         let cut = {
             let segment = active.state();
             segment.finished || !segment.exists
@@ -116,7 +114,11 @@ impl LogInner {
             active.close_time_index();
             self.finish(&active).await?;
         }
-        self.checkpoint_now(None).await
+        match self.checkpoint_now(None).await {
+            // The last checkpoint stands, with what the owner knew then.
+            Err(LogError::NoOwner { .. }) => Ok(()),
+            other => other,
+        }
     }
 
     /// Waits until no task of the log runs.
@@ -138,7 +140,7 @@ impl LogInner {
         for segment in segments {
             segment.set_file(None);
         }
-        self.drive.config.tail.forget_gone();
+        self.drive.config.tail.sweep();
         self.progress.notify_waiters();
     }
 }

@@ -23,14 +23,9 @@ impl Log {
 impl LogInner {
     /// What a completed write may call for.
     pub(crate) fn after_write(&self) {
-        let (unflushed, since_checkpoint, rolled) = {
-            let state = self.state.borrow();
-            let unflushed = state.end.written() - state.end.flushed();
-            (
-                unflushed,
-                state.since_checkpoint,
-                !state.unfinished.is_empty(),
-            )
+        let unflushed = {
+            let end = self.state.borrow().end;
+            end.written() - end.flushed()
         };
         let (messages, ms) = {
             let config = self.config.borrow();
@@ -41,7 +36,8 @@ impl LogInner {
         } else if ms < u64::MAX {
             self.start_flush_timer(Duration::from_millis(ms));
         }
-        if rolled || since_checkpoint >= self.drive.config.checkpoint_bytes {
+        // One that runs looks by itself whether another is due.
+        if !self.tasks.checkpointer.get() && self.checkpoint_due() {
             self.want_checkpoint();
         }
     }

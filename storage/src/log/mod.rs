@@ -66,6 +66,8 @@ pub(crate) struct LogInner {
     pub(crate) config: RefCell<LogConfig>,
     pub(crate) state: RefCell<State>,
     pub(crate) owner: RefCell<Option<Weak<dyn LogOwner>>>,
+    /// Whether there is state that only an owner can tell: no checkpoint without it.
+    pub(crate) owned: Cell<bool>,
     /// Told whenever anything changes that a task of the log may wait for.
     pub(crate) progress: Notify,
     /// Held while the log's small files are written.
@@ -93,6 +95,7 @@ impl LogInner {
         drive: &Rc<DriveInner>,
         config: LogConfig,
         state: State,
+        owned: bool,
     ) -> Rc<Self> {
         let inner = Rc::new_cyclic(|this| Self {
             name,
@@ -101,6 +104,7 @@ impl LogInner {
             config: RefCell::new(config),
             state: RefCell::new(state),
             owner: RefCell::new(None),
+            owned: Cell::new(owned),
             progress: Notify::new(),
             files: Credit::new(1),
             tasks: Tasks::default(),
@@ -182,6 +186,10 @@ impl Evict for LogInner {
         let freed = self.state.borrow_mut().tail.evict(upto);
         self.drive.config.tail.release(freed, true);
     }
+
+    fn holds(&self, upto: i64) -> bool {
+        self.state.borrow().tail.holds(upto)
+    }
 }
 
 impl Drop for LogInner {
@@ -215,8 +223,10 @@ impl Log {
         &self.0.folder
     }
 
-    /// Sets who is told of its ends. Call it before the first append.
+    /// Sets who is told of its ends. Call it before the first append, and keep the owner until the
+    /// log is closed: a log that was opened, or had an owner, writes no checkpoint without one.
     pub fn set_owner(&self, owner: Weak<dyn LogOwner>) {
+        self.0.owned.set(true);
         *self.0.owner.borrow_mut() = Some(owner);
         // What recovery found is made certain as soon as the owner can give its state.
         let recovered = self.0.state.borrow().since_checkpoint > 0;

@@ -430,6 +430,13 @@ impl Recovery {
         tracing::debug!(
             log = %self.name, start = state.start, end = self.end, read = self.read, "log opened"
         );
-        LogInner::new(self.name, self.folder, &self.drive, self.config, state)
+        LogInner::new(
+            self.name,
+            self.folder,
+            &self.drive,
+            self.config,
+            state,
+            true,
+        )
     }
 }

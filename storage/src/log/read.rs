@@ -124,7 +124,10 @@ impl ColdRead {
                 Found::Batches(batches) => return Ok(batches),
                 Found::Beyond => {}
                 Found::Misled => {
-                    log.distrust_indexes(&segment).await?;
+                    if let Err(error) = log.distrust_indexes(&segment).await {
+                        // The damage may lie elsewhere in the segment; the reader will see.
+                        tracing::warn!(log = %log.name, %error, "indexes could not be made anew");
+                    }
                     match log.read_segment(&segment, 0, want).await? {
                         Found::Batches(batches) => return Ok(batches),
                         Found::Beyond | Found::Misled => {}

@@ -149,6 +149,7 @@ impl LogInner {
             segment.state().exists = true;
             self.state.borrow_mut().folder_changed = true;
         }
+        segment.state().finished = false;
         let file = self
             .drive
             .files

@@ -1,0 +1,10 @@
+//! The log on real files, through the real runtime.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod crash;
+mod fixture;
+mod kafka_folder;
+mod keeping;
+mod model;
+mod round_trip;
+mod troubles;

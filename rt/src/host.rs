@@ -6,7 +6,8 @@
 
 use std::fmt;
 use std::io;
-use std::sync::OnceLock;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::pool::Affinity;
 
@@ -87,14 +88,15 @@ pub enum HostError {
     },
     /// Too little memory may be locked.
     #[error(
-        "only {limit} bytes of memory may be locked (RLIMIT_MEMLOCK), and io_uring needs at \
-         least {needed}; raise it with LimitMEMLOCK=infinity in the service, --ulimit \
-         memlock=-1 in a container, or `ulimit -l unlimited`"
+        "too little memory may be locked: the limit (RLIMIT_MEMLOCK) is {limit} bytes for all \
+         processes of this user together, and an executor needs {needed} and three times its \
+         io_memory; raise it with LimitMEMLOCK=infinity in the service, --ulimit memlock=-1 in a \
+         container, or `ulimit -l unlimited`"
     )]
     LockedMemory {
         /// The limit in force.
         limit: u64,
-        /// What an executor needs.
+        /// What an executor needs at the very least.
         needed: u64,
     },
     /// Something else.
@@ -145,20 +147,25 @@ pub struct HostReport {
     pub cores: Vec<usize>,
 }
 
-static PREPARED: OnceLock<Result<(), HostError>> = OnceLock::new();
+static RAISED: Once = Once::new();
+static FIT: AtomicBool = AtomicBool::new(false);
 
 /// Prepares the process: raises its limits as far as it may and looks whether
 /// executors can run. Call it first in `main`, before any other thread starts
-/// (registering for barriers takes tens of milliseconds later). Calls after the
-/// first give the first one's answer; starting an executor makes the call too.
+/// (registering for barriers takes tens of milliseconds later). Once it has
+/// succeeded it does nothing more; starting an executor makes the call too.
 pub fn prepare() -> Result<(), HostError> {
-    PREPARED
-        .get_or_init(|| {
-            raise_limits();
-            register_membarrier();
-            check()
-        })
-        .clone()
+    RAISED.call_once(|| {
+        raise_limits();
+        register_membarrier();
+    });
+    // A refusal is not remembered: memory of rings that were closed a moment
+    // ago, for one, comes free late.
+    if !FIT.load(Ordering::Relaxed) {
+        check()?;
+        FIT.store(true, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 /// Looks at the host without changing anything.

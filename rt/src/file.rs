@@ -58,7 +58,8 @@ pub struct WriteBuffer {
 
 impl WriteBuffer {
     /// Takes a buffer of `len` bytes, from the registered pool when there's
-    /// room, else from the heap.
+    /// room, else from the heap. Fill all of it: what is not filled goes to the
+    /// disk as it is, perhaps bytes of an earlier write.
     ///
     /// # Panics
     /// If `len` is zero or no multiple of [`BLOCK`].
@@ -76,8 +77,6 @@ impl WriteBuffer {
             stats.heap += 1;
         }
         local.buffers.set(stats);
-        // The memory is fresh from an allocator; give it a value, so that no
-        // one can read what was never written.
         poison(buffer.as_bytes_mut());
         Self { buffer }
     }
@@ -99,7 +98,8 @@ impl WriteBuffer {
     }
 }
 
-/// In debug builds, so that a forgotten byte shows.
+/// Makes a byte that was not filled show in tests. Not in release builds, where
+/// it would cost what the copy into the buffer does.
 fn poison(bytes: &mut [u8]) {
     if cfg!(debug_assertions) {
         bytes.fill(0xA5);

@@ -4,17 +4,18 @@
 //! the connection is quiet, more while it is busy and the shard has room for it. Frames that
 //! fit are split off the buffer without a copy; a larger one gets a buffer of its own.
 //!
-//! It must never believe a size: memory is promised by the shard's budget before a body is
-//! read, and touched only as far as bytes have come.
+//! It must never believe a size: memory is held, and touched, only as far as bytes have come.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
-use rt::sync::{Credit, Permit};
+use rt::sync::Permit;
 use rt::tcp::ReadHalf;
 use rt::time::{now, timeout};
 use thiserror::Error;
+
+pub use crate::memory::{FrameMemory, RequestCredit};
 
 /// Bytes of the size in front of every frame.
 const PREFIX: usize = 4;
@@ -32,8 +33,14 @@ const MAX_BUFFER: usize = 64 * 1024;
 /// How long a connection has to be silent before its buffer shrinks.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
 
-/// What a large frame's buffer starts with; it doubles as bytes come.
-const OWN_BUFFER: usize = 1024 * 1024;
+/// What the buffer of a large frame starts with: all that a claim alone gets.
+const OWN_BUFFER: usize = 16 * 1024;
+
+/// How much it grows at a time as bytes come, up to [`LARGE_BUFFER`]; from there on it doubles.
+const OWN_GROWTH: usize = 16;
+
+/// Where growth becomes slower.
+const LARGE_BUFFER: usize = 1024 * 1024;
 
 /// What one connection may send.
 #[derive(Debug, Clone)]
@@ -56,23 +63,13 @@ impl Default for FrameLimits {
     }
 }
 
-/// The memory of a shard's connections. Clones share the budgets.
-#[derive(Debug, Clone)]
-pub struct FrameMemory {
-    /// For requests from their first byte until the handler lets go of them. Waited for.
-    pub requests: Credit,
-    /// For receive buffers beyond the small one that every connection has. Never waited
-    /// for: without it a connection goes on with its small buffer.
-    pub buffers: Credit,
-}
-
 /// One request, without the size in front.
 #[derive(Debug)]
 pub struct Frame {
     /// The request: header and body.
     pub bytes: BytesMut,
     /// The memory promised for it.
-    pub credit: Permit,
+    pub credit: RequestCredit,
 }
 
 /// Why a connection gives no more frames.
@@ -185,15 +182,19 @@ impl FrameReader {
             Some(size) => size,
             None => self.read_size().await?,
         };
-        let credit = self.memory.requests.acquire(size).await;
         let total = PREFIX + size;
+        let mut credit = self.memory.begin();
         if self.buffer.len() < total {
             if total > self.target {
                 // Boxed, so that connections that never have one don't hold room for it.
-                return self.read_apart(size, credit).await.map(Some);
+                return Box::pin(self.read_apart(size, credit)).await.map(Some);
             }
             self.read_up_to(total, total).await?;
         }
+        if !self.memory.try_grow(&mut credit, size) {
+            Box::pin(self.memory.grow(&mut credit, size)).await;
+        }
+        credit.arrived();
         self.buffer.advance(PREFIX);
         let bytes = self.buffer.split_to(size);
         Ok(Some(Frame { bytes, credit }))
@@ -270,18 +271,32 @@ impl FrameReader {
 
     /// Reads a frame too large for the shared buffer into one of its own, which grows as
     /// bytes come.
-    async fn read_apart(&mut self, size: usize, credit: Permit) -> Result<Frame, FrameError> {
+    async fn read_apart(
+        &mut self,
+        size: usize,
+        mut credit: RequestCredit,
+    ) -> Result<Frame, FrameError> {
         let wanted = PREFIX + size;
-        let mut bytes = BytesMut::with_capacity(size.min(OWN_BUFFER));
+        let first = size.min(OWN_BUFFER.max(self.buffer.len()));
+        self.memory.grow(&mut credit, first).await;
+        let mut bytes = BytesMut::with_capacity(first);
         self.buffer.advance(PREFIX);
         bytes.extend_from_slice(&self.buffer);
         self.buffer.clear();
         let mut progress = self.progress(PREFIX + bytes.len());
         while bytes.len() < size {
             if bytes.len() == bytes.capacity() {
-                let mut larger = BytesMut::with_capacity(size.min(bytes.len() * 2));
+                let larger = match bytes.len() {
+                    large @ LARGE_BUFFER.. => large * 2,
+                    small => LARGE_BUFFER.min(small * OWN_GROWTH),
+                };
+                let larger = size.min(larger);
+                self.memory.grow(&mut credit, larger).await;
+                let mut larger = BytesMut::with_capacity(larger);
                 larger.extend_from_slice(&bytes);
                 bytes = larger;
+                // The time that waiting took is not the peer's.
+                progress = self.progress(PREFIX + bytes.len());
             }
             let got = PREFIX + bytes.len();
             let left = self.time_left(&mut progress, got, wanted)?;
@@ -291,6 +306,7 @@ impl FrameReader {
                 Err(_elapsed) => continue,
             };
         }
+        credit.arrived();
         // An allocation may be larger than asked for, and then holds bytes of what follows.
         let beyond = bytes.split_off(size);
         if !beyond.is_empty() {

@@ -6,6 +6,7 @@ mod endpoint;
 pub mod fetch;
 pub mod frame;
 pub mod header;
+mod memory;
 pub mod produce;
 mod put;
 pub mod registry;

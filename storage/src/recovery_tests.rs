@@ -346,7 +346,7 @@ proptest! {
     #[test]
     fn no_damage_of_a_batch_goes_by(count in 1..20_usize, at: usize, bit in 0..8_u8) {
         let good = batch_at(100, count);
-        let mut bytes = good.clone();
+        let mut bytes = good;
         let at = at % bytes.len();
         bytes[at] ^= 1 << bit;
         if let Judged::Keep(info) = judge_file(&bytes, 100) {

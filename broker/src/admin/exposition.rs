@@ -142,16 +142,19 @@ fn of_requests(text: &mut Text, shards: &[ShardReport]) {
 }
 
 fn of_memory(text: &mut Text, shards: &[ShardReport]) {
-    let mut each = |family, value: fn(&BudgetReport) -> usize| {
+    let mut each = |family, value: fn(&BudgetReport) -> Option<usize>| {
         let mut samples = text.family(family);
         for shard in shards {
+            let number = shard.shard.to_string();
             for budget in &shard.budgets {
-                samples.sample(&[&shard.shard.to_string(), budget.owner], value(budget));
+                if let Some(value) = value(budget) {
+                    samples.sample(&[&number, budget.owner], value);
+                }
             }
         }
     };
-    each(&f::MEMORY_LIMIT, |budget| budget.limit);
-    each(&f::MEMORY_USED, |budget| budget.used);
+    each(&f::MEMORY_LIMIT, |budget| Some(budget.limit));
+    each(&f::MEMORY_USED, |budget| Some(budget.used));
     each(&f::MEMORY_WAITERS, |budget| budget.waiters);
     each_shard(text, &f::TAIL_UNWRITTEN, shards, |shard| {
         shard.tail_unwritten

@@ -33,7 +33,7 @@ fn shard(number: usize) -> ShardReport {
             owner: "requests",
             limit: 100,
             used: 60,
-            waiters: 1,
+            waiters: Some(1),
         }],
         tail_unwritten: 12,
     }

@@ -304,10 +304,12 @@ fn into_response(reply: Reply) -> Response<Full<Bytes>> {
     response
 }
 
+type Sleep = Pin<Box<dyn Future<Output = ()>>>;
+
 /// A timer that follows a deadline as it moves.
 #[derive(Default)]
 struct Timer {
-    armed: Option<(Instant, Pin<Box<dyn Future<Output = ()>>>)>,
+    armed: Option<(Instant, Sleep)>,
 }
 
 impl Timer {

@@ -22,7 +22,7 @@ impl Routes for Fixed {
                 if path.ends_with("/never") {
                     std::future::pending::<()>().await;
                 }
-                let size = if path == "/large" { 8 << 20 } else { 0 };
+                let size = if path == "/large" { 32 << 20 } else { 0 };
                 Reply::plain(StatusCode::OK, "hello\n".to_owned() + &"x".repeat(size))
             })
         })
@@ -297,9 +297,9 @@ fn a_client_that_does_not_read_is_let_go() {
         while let Ok(n @ 1..) = stream.read(&mut chunk) {
             read += n;
         }
-        assert!(read < 8 << 20, "all of it came: {read}");
+        assert!(read < 32 << 20, "all of it came: {read}");
         let whole = exchange(address, &get("/large"));
-        assert!(whole.len() > 8 << 20, "{}", whole.len());
+        assert!(whole.len() > 32 << 20, "{}", whole.len());
     });
 }
 

@@ -1,8 +1,11 @@
 //! What a shard counts while it works: plain cells, no lock, read by the admin server when asked.
 
 use std::array;
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+use uuid::Uuid;
 
 /// API keys that are counted are below this.
 const KEYS: usize = 128;
@@ -69,6 +72,8 @@ impl ApiCells {
 pub struct ShardMetrics {
     apis: [OnceCell<Box<ApiCells>>; KEYS],
     records: Cell<RecordCounts>,
+    /// Drives that were asked for their room and have not said yet.
+    pub(super) asked_for_room: RefCell<BTreeSet<Uuid>>,
 }
 
 impl Default for ShardMetrics {
@@ -76,6 +81,7 @@ impl Default for ShardMetrics {
         Self {
             apis: array::from_fn(|_| OnceCell::new()),
             records: Cell::default(),
+            asked_for_room: RefCell::default(),
         }
     }
 }

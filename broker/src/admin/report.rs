@@ -29,8 +29,8 @@ pub struct BudgetReport {
     pub limit: usize,
     /// Bytes in use.
     pub used: usize,
-    /// Tasks that wait for some.
-    pub waiters: usize,
+    /// Tasks that wait for some, where one can.
+    pub waiters: Option<usize>,
 }
 
 /// What a shard counted and holds.
@@ -162,14 +162,14 @@ pub fn counters(shard: &Shard) -> ShardReport {
                 owner: "tail",
                 limit: tail.limit(),
                 used: tail.used(),
-                waiters: 0,
+                waiters: None,
             },
             // Registered as one piece at the start, and never given back.
             BudgetReport {
                 owner: "io",
                 limit: io,
                 used: io,
-                waiters: 0,
+                waiters: None,
             },
         ],
         tail_unwritten: tail.unwritten(),
@@ -181,7 +181,7 @@ fn budget(owner: &'static str, credit: &Credit) -> BudgetReport {
         owner,
         limit: credit.total(),
         used: credit.in_use(),
-        waiters: credit.waiting(),
+        waiters: Some(credit.waiting()),
     }
 }
 
@@ -189,7 +189,7 @@ fn budget(owner: &'static str, credit: &Credit) -> BudgetReport {
 pub async fn drives(shard: Rc<Shard>) -> Vec<DriveReport> {
     let mut reports = Vec::new();
     for drive in shard.drives() {
-        let space = space(&drive).await;
+        let space = space(&shard, &drive).await;
         reports.push(DriveReport {
             shard: shard.id.0,
             id: drive.id(),
@@ -206,9 +206,27 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-async fn space(drive: &Drive) -> Option<(u64, u64)> {
-    let asked = rt::time::timeout(SPACE_LIMIT, drive.space()).await;
-    let space = asked.ok()?.ok()?;
+/// A drive that hangs is asked once: every call that waits for it takes a thread away from the others.
+async fn space(shard: &Rc<Shard>, drive: &Drive) -> Option<(u64, u64)> {
+    let id = drive.id();
+    let failed = matches!(drive.health(), Health::Failed(_));
+    if failed || !shard.metrics.asked_for_room.borrow_mut().insert(id) {
+        return None;
+    }
+    let (shard, drive) = (Rc::clone(shard), drive.clone());
+    let (tell, told) = rt::sync::oneshot();
+    rt::task::spawn(async move {
+        let space = drive.space().await;
+        shard.metrics.asked_for_room.borrow_mut().remove(&id);
+        // Whoever asked may have given up.
+        let _ = tell.send(space);
+    })
+    .detach();
+    let space = rt::time::timeout(SPACE_LIMIT, told)
+        .await
+        .ok()?
+        .ok()?
+        .ok()?;
     Some((space.total, space.available))
 }
 

@@ -70,7 +70,7 @@ fn readiness(up: bool, stopping: bool, drives: &[DriveReport]) -> Readiness {
         match &drive.health {
             Health::Online => {}
             Health::Full => {
-                remarks.push(format!("drive {} is full: it takes no records", drive.path))
+                remarks.push(format!("drive {} is full: it takes no records", drive.path));
             }
             Health::Failed(why) => remarks.push(format!("drive {} has failed: {why}", drive.path)),
         }

@@ -1,5 +1,6 @@
 //! DescribeConfigs (32), AlterConfigs (33) and IncrementalAlterConfigs (44) for topics and brokers.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use kafka_protocol::ResponseError;
@@ -16,15 +17,24 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::error::Refusal;
 use crate::config::{ConfigRow, Overrides, Want, describe};
-use crate::meta::{ConfigChange, ConfigOp, Resource, ResourceType};
+use crate::meta::{ConfigChange, ConfigOp, Resource, ResourceType, check_topic_name};
 use crate::shard::Shard;
 
 /// Answers DescribeConfigs.
-pub(super) fn describe_all(shard: &Shard, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+pub(super) fn describe_all(
+    shard: &Shard,
+    request: DescribeConfigsRequest,
+) -> DescribeConfigsResponse {
     let synonyms = request.include_synonyms;
     let documentation = request.include_documentation;
-    let mut results = Vec::with_capacity(request.resources.len());
+    let mut results = Vec::new();
+    let mut seen = BTreeSet::new();
     for asked in request.resources {
+        // An answer has hundreds of rows for each: what is asked for again is not told again.
+        let keys = asked.configuration_keys.clone();
+        if !seen.insert((asked.resource_type, asked.resource_name.clone(), keys)) {
+            continue;
+        }
         let names: Option<Vec<&str>> = asked
             .configuration_keys
             .as_ref()
@@ -37,12 +47,14 @@ pub(super) fn describe_all(shard: &Shard, request: DescribeConfigsRequest) -> De
         let row = DescribeConfigsResult::default()
             .with_resource_type(asked.resource_type)
             .with_resource_name(asked.resource_name.clone());
-        results.push(match rows(shard, asked.resource_type, &asked.resource_name, want) {
-            Ok(rows) => row.with_configs(rows.into_iter().map(config_row).collect()),
-            Err(refusal) => row
-                .with_error_code(refusal.error.code())
-                .with_error_message(refusal.message.map(StrBytes::from_string)),
-        });
+        results.push(
+            match rows(shard, asked.resource_type, &asked.resource_name, want) {
+                Ok(rows) => row.with_configs(rows.into_iter().map(config_row).collect()),
+                Err(refusal) => row
+                    .with_error_code(refusal.error.code())
+                    .with_error_message(refusal.message.map(StrBytes::from_string)),
+            },
+        );
     }
     DescribeConfigsResponse::default().with_results(results)
 }
@@ -55,6 +67,10 @@ fn rows(shard: &Shard, kind: i8, name: &str, want: Want<'_>) -> Result<Vec<Confi
             name,
         } => {
             if shard.routes().by_name(&name).is_none() {
+                if let Err(error) = check_topic_name(&name) {
+                    let code = ResponseError::InvalidTopicException;
+                    return Err(Refusal::with(code, error.to_string()));
+                }
                 let refusal = Refusal::with(
                     ResponseError::UnknownTopicOrPartition,
                     format!("topic \"{name}\" does not exist"),
@@ -94,7 +110,9 @@ fn resource(kind: i8, name: &str) -> Result<Resource, Refusal> {
         }),
         _ => Err(Refusal::with(
             ResponseError::InvalidRequest,
-            format!("resources of type {kind} have no settings here; topics (2) and brokers (4) do"),
+            format!(
+                "resources of type {kind} have no settings here; topics (2) and brokers (4) do"
+            ),
         )),
     }
 }
@@ -121,7 +139,10 @@ fn config_row(row: ConfigRow) -> DescribeConfigsResourceResult {
 type Altered = (i8, StrBytes, Result<(), Refusal>);
 
 /// Answers AlterConfigs: each resource gets exactly these settings.
-pub(super) async fn replace(shard: &Rc<Shard>, request: AlterConfigsRequest) -> AlterConfigsResponse {
+pub(super) async fn replace(
+    shard: &Rc<Shard>,
+    request: AlterConfigsRequest,
+) -> AlterConfigsResponse {
     let mut responses = Vec::with_capacity(request.resources.len());
     for asked in request.resources {
         let settings = asked.configs.iter().map(|config| {
@@ -165,7 +186,10 @@ pub(super) async fn alter(
                     value: config.value.as_ref().map(ToString::to_string),
                 }),
                 Err(error) => {
-                    done = Err(Refusal::with(ResponseError::InvalidRequest, error.to_string()));
+                    done = Err(Refusal::with(
+                        ResponseError::InvalidRequest,
+                        error.to_string(),
+                    ));
                 }
             }
         }
@@ -197,7 +221,10 @@ fn outcome((kind, name, done): Altered) -> (i16, Option<StrBytes>) {
         Err(refusal) => {
             let why = refusal.message.as_deref().unwrap_or_default();
             tracing::info!(kind, name = &*name, why, "a change of settings was refused");
-            (refusal.error.code(), refusal.message.map(StrBytes::from_string))
+            (
+                refusal.error.code(),
+                refusal.message.map(StrBytes::from_string),
+            )
         }
     }
 }

@@ -9,10 +9,14 @@ use kafka_protocol::messages::delete_records_response::{
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 
 use super::error::Refusal;
+use super::metadata::is_internal;
 use crate::shard::Shard;
 
 /// Answers one request; each partition's new start is on its drive before it is told.
-pub(super) async fn answer(shard: &Rc<Shard>, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+pub(super) async fn answer(
+    shard: &Rc<Shard>,
+    request: DeleteRecordsRequest,
+) -> DeleteRecordsResponse {
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -41,6 +45,9 @@ async fn one(
     offset: i64,
 ) -> Result<i64, ResponseError> {
     let (owner, partition) = shard.find(topic, index)?;
+    if is_internal(topic) {
+        return Err(ResponseError::InvalidTopicException);
+    }
     let route = shard.routes().by_id(partition.topic_id);
     if !route.is_some_and(|route| route.config.cleanup_policy.delete) {
         return Err(ResponseError::PolicyViolation);

@@ -25,13 +25,15 @@ pub(super) async fn answer(
             let index = asked.partition;
             let (believed, epoch) = (asked.current_leader_epoch, asked.leader_epoch);
             let row = EpochEndOffset::default().with_partition(index);
-            partitions.push(match one(shard, &topic.topic, index, believed, epoch).await {
-                Ok((epoch, end)) => row.with_leader_epoch(epoch).with_end_offset(end),
-                Err(error) => row
-                    .with_error_code(error.code())
-                    .with_leader_epoch(-1)
-                    .with_end_offset(-1),
-            });
+            partitions.push(
+                match one(shard, &topic.topic, index, believed, epoch).await {
+                    Ok((epoch, end)) => row.with_leader_epoch(epoch).with_end_offset(end),
+                    Err(error) => row
+                        .with_error_code(error.code())
+                        .with_leader_epoch(-1)
+                        .with_end_offset(-1),
+                },
+            );
         }
         topics.push(
             OffsetForLeaderTopicResult::default()

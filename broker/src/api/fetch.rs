@@ -93,7 +93,7 @@ fn asked_of(request: &FetchRequest, version: i16) -> Asked {
         if by_id {
             TopicKey::Id(id)
         } else {
-            TopicKey::Name(name.to_owned())
+            TopicKey::Name(name.into())
         }
     };
     let mut partitions = Vec::new();
@@ -176,9 +176,20 @@ async fn gather(
         let total: usize = outcomes.iter().map(ReadOutcome::size).sum();
         let wrong = |o: &ReadOutcome| o.records.is_err() || o.diverging.is_some();
         let left = limits.deadline.saturating_duration_since(rt::time::now());
-        let enough = total >= limits.min_bytes.min(grant);
-        if enough || left.is_zero() || shard.is_stopping() || outcomes.is_empty() || outcomes.iter().any(wrong) {
+        // A response that is as full as it may be is not kept waiting for more.
+        let full = outcomes.iter().any(|outcome| outcome.cut_short);
+        let enough = full || total >= limits.min_bytes.min(grant);
+        if enough
+            || left.is_zero()
+            || shard.is_stopping()
+            || outcomes.is_empty()
+            || outcomes.iter().any(wrong)
+        {
             permit.shrink(total);
+            // A first batch may be larger than what was granted: it counts as far as there is room.
+            if let Some(more) = memory.try_acquire(total.saturating_sub(grant)) {
+                drop(permit.merge(more));
+            }
             return (outcomes, permit);
         }
         drop(permit);
@@ -222,28 +233,35 @@ async fn read_round(shard: &Rc<Shard>, planned: &[Planned], max_bytes: usize) ->
     }
     outcomes.sort_by_key(|outcome| outcome.place);
     if several {
-        cut_to(&mut outcomes, max_bytes);
+        cut_to(&mut outcomes, planned, max_bytes);
     }
     outcomes
 }
 
 /// Several shards have each read up to the limit: keeps, in request order, what fits.
-fn cut_to(outcomes: &mut [ReadOutcome], max_bytes: usize) {
+fn cut_to(outcomes: &mut [ReadOutcome], planned: &[Planned], max_bytes: usize) {
     let mut left = max_bytes;
     let mut nothing_yet = true;
     for outcome in outcomes {
-        if let Ok(records) = &mut outcome.records {
-            let mut kept = 0;
-            for record_batch in records.iter() {
-                if record_batch.len() > left && !nothing_yet {
-                    break;
-                }
-                left = left.saturating_sub(record_batch.len());
-                nothing_yet = false;
-                kept += 1;
+        let of_partition = planned[outcome.place].wanted.max_bytes;
+        let of_partition = usize::try_from(of_partition).unwrap_or(0);
+        let Ok(records) = &mut outcome.records else {
+            continue;
+        };
+        let mut given = 0;
+        let mut kept = 0;
+        for record_batch in records.iter() {
+            let size = record_batch.len();
+            if !nothing_yet && (size > left || given + size > of_partition) {
+                outcome.cut_short |= size > left;
+                break;
             }
-            records.truncate(kept);
+            left = left.saturating_sub(size);
+            given += size;
+            nothing_yet = false;
+            kept += 1;
         }
+        records.truncate(kept);
     }
 }
 
@@ -324,10 +342,15 @@ fn answer(
     let mut topics: Vec<FetchedTopic> = Vec::new();
     for (planned, outcome) in planned.into_iter().zip(outcomes) {
         let told = Told {
-            high_watermark: outcome.high_watermark,
+            // After an error whatever comes is news.
+            high_watermark: outcome
+                .records
+                .as_ref()
+                .map_or(-1, |_| outcome.high_watermark),
             log_start_offset: outcome.log_start_offset,
         };
-        let has_news = outcome.size() > 0 || outcome.records.is_err() || outcome.diverging.is_some();
+        let has_news =
+            outcome.size() > 0 || outcome.records.is_err() || outcome.diverging.is_some();
         let named = if opened.session_id == 0 {
             true
         } else {
@@ -338,14 +361,14 @@ fn answer(
         }
         let partition = fetched(shard, planned.key.index, outcome, version);
         let same = |topic: &FetchedTopic| match &planned.key.topic {
-            TopicKey::Name(name) => topic.name == *name,
+            TopicKey::Name(name) => *topic.name == **name,
             TopicKey::Id(id) => topic.id == *id,
         };
         match topics.last_mut().filter(|topic| same(topic)) {
             Some(topic) => topic.partitions.push(partition),
             None => {
                 let (name, id) = match planned.key.topic {
-                    TopicKey::Name(name) => (name, Uuid::nil()),
+                    TopicKey::Name(name) => (name.to_string(), Uuid::nil()),
                     TopicKey::Id(id) => (String::new(), id),
                 };
                 topics.push(FetchedTopic {

@@ -85,7 +85,11 @@ fn row(
         Ok(found) => row
             .with_offset(found.offset)
             .with_timestamp(found.timestamp)
-            .with_leader_epoch(if version < EPOCHS_SINCE { -1 } else { found.leader_epoch }),
+            .with_leader_epoch(if version < EPOCHS_SINCE {
+                -1
+            } else {
+                found.leader_epoch
+            }),
         Err(error) => row
             .with_error_code(error.code())
             .with_offset(-1)

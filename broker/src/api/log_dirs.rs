@@ -1,6 +1,6 @@
 //! DescribeLogDirs (key 35): each drive, what it has room for, and what lies on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use kafka_protocol::ResponseError;
@@ -26,10 +26,14 @@ pub(super) async fn answer(
     shard: &Rc<Shard>,
     request: DescribeLogDirsRequest,
 ) -> DescribeLogDirsResponse {
-    let wanted: Option<BTreeMap<String, Vec<i32>>> = request.topics.map(|topics| {
-        let one = |topic: kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic| {
-            (topic.topic.to_string(), topic.partitions)
-        };
+    let wanted: Option<BTreeMap<String, BTreeSet<i32>>> = request.topics.map(|topics| {
+        let one =
+            |topic: kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic| {
+                (
+                    topic.topic.to_string(),
+                    topic.partitions.into_iter().collect(),
+                )
+            };
         topics.into_iter().map(one).collect()
     });
     let reports = shard
@@ -38,7 +42,10 @@ pub(super) async fn answer(
             async move { reports(&shard).await }
         })
         .await;
-    let results = reports.into_iter().flatten().map(|report| result(report, wanted.as_ref()));
+    let results = reports
+        .into_iter()
+        .flatten()
+        .map(|report| result(report, wanted.as_ref()));
     DescribeLogDirsResponse::default().with_results(results.collect())
 }
 
@@ -66,7 +73,7 @@ async fn reports(shard: &Rc<Shard>) -> Vec<DriveReport> {
 
 fn result(
     report: DriveReport,
-    wanted: Option<&BTreeMap<String, Vec<i32>>>,
+    wanted: Option<&BTreeMap<String, BTreeSet<i32>>>,
 ) -> DescribeLogDirsResult {
     let error = if report.healthy {
         0
@@ -76,7 +83,9 @@ fn result(
     let mut topics: BTreeMap<String, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for (topic, index, size) in report.logs {
         let asked = wanted.is_none_or(|wanted| {
-            wanted.get(&topic).is_some_and(|partitions| partitions.contains(&index))
+            wanted
+                .get(&topic)
+                .is_some_and(|partitions| partitions.contains(&index))
         });
         if asked {
             let row = DescribeLogDirsPartition::default()
@@ -86,7 +95,13 @@ fn result(
         }
     }
     let (total, usable) = report.space.unwrap_or((0, 0));
-    let bytes = |n: u64| if report.space.is_some() { i64::try_from(n).unwrap_or(i64::MAX) } else { -1 };
+    let bytes = |n: u64| {
+        if report.space.is_some() {
+            i64::try_from(n).unwrap_or(i64::MAX)
+        } else {
+            -1
+        }
+    };
     let topics = topics.into_iter().map(|(name, partitions)| {
         DescribeLogDirsTopic::default()
             .with_name(TopicName(StrBytes::from_string(name)))

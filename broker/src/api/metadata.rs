@@ -1,5 +1,6 @@
 //! Metadata (key 3): brokers, topics and partitions, and the making of topics that are only named.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use kafka_protocol::ResponseError;
@@ -23,6 +24,9 @@ pub struct Advertised {
     /// A TCP port.
     pub port: u16,
 }
+
+/// The first version that knows topics by id.
+const BY_ID_SINCE: i16 = 12;
 
 /// How the client named a topic.
 enum Named {
@@ -55,9 +59,19 @@ pub(super) async fn answer(
     }
     // Versions before 4 can't say that they don't want a topic made.
     let may_create = version < 4 || request.allow_auto_topic_creation;
+    let mut seen = BTreeSet::new();
     for asked in request.topics.unwrap_or_default() {
+        // As in Kafka, a topic is told of once, however often it is named: its partitions may be many.
+        if !seen.insert((asked.name.clone(), asked.topic_id)) {
+            continue;
+        }
         let row = match asked.name {
             Some(name) => by_name(shard, name, may_create).await,
+            // Versions 10 and 11 have the field, but their answers can't leave the name out.
+            None if version < BY_ID_SINCE => error_row(
+                Named::Name(TopicName::default()),
+                ResponseError::InvalidRequest.code(),
+            ),
             None => by_id(shard, asked.topic_id),
         };
         response.topics.push(row);
@@ -133,7 +147,11 @@ fn topic_row(shard: &Shard, route: &TopicRoute) -> MetadataResponseTopic {
         .with_topic_id(route.id)
         .with_is_internal(is_internal(&route.name))
         .with_topic_authorized_operations(NO_OPERATIONS)
-        .with_partitions(partitions.map(|(index, part)| partition_row(node, index, part)).collect())
+        .with_partitions(
+            partitions
+                .map(|(index, part)| partition_row(node, index, part))
+                .collect(),
+        )
 }
 
 fn partition_row(node: i32, index: i32, route: &PartitionRoute) -> MetadataResponsePartition {

@@ -80,6 +80,8 @@ impl Api {
         }
     }
 
+    /// One row for each API.
+    #[rustfmt::skip]
     async fn serve(&self, request: Request, slot: Slot) {
         let shard = &self.shard;
         let on = &self.advertised;

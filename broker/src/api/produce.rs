@@ -12,16 +12,16 @@ use bytes::BytesMut;
 use kafka_protocol::ResponseError;
 use net::connection::{Request, Slot};
 use net::produce::{
-    PartitionProduced, ProduceRequest, ProducePartition, ProduceTopic, TopicProduced,
+    PartitionProduced, ProducePartition, ProduceRequest, ProduceTopic, TopicProduced,
 };
 use net::registry::PRODUCE;
-use uuid::Uuid;
 
 use super::error::{Refusal, refused_batch};
+use super::metadata::is_internal;
 use super::rules;
 use crate::partition::{AckError, PartitionId};
-use crate::shard::routes::TopicRoute;
 use crate::shard::router::Call;
+use crate::shard::routes::TopicRoute;
 use crate::shard::{Shard, ShardId};
 
 /// `acks` as the client asked for it.
@@ -30,6 +30,20 @@ enum Acks {
     None,
     Leader,
     All,
+}
+
+/// The first version of Produce that names topics by id.
+const BY_ID_SINCE: i16 = 13;
+/// The client that may write to the broker's own topics, as in Kafka.
+const ADMIN_CLIENT: &str = "__admin_client";
+
+/// What a request says of all its record sets.
+#[derive(Clone, Copy)]
+struct Sent {
+    acks_valid: bool,
+    transactional: bool,
+    by_admin: bool,
+    version: i16,
 }
 
 /// Where in the response an outcome belongs: topic and partition by their place in the request.
@@ -76,10 +90,20 @@ pub(super) async fn handle(shard: &Rc<Shard>, request: Request, slot: Slot) {
         _ => None,
     };
     let timeout = Duration::from_millis(u64::try_from(parsed.timeout_ms).unwrap_or(0));
-    let (mut answer, parts) = check(shard, parsed, acks.is_some(), header.version);
+    let sent = Sent {
+        acks_valid: acks.is_some(),
+        transactional: parsed.transactional_id.is_some(),
+        by_admin: header.client_id.as_deref() == Some(ADMIN_CLIENT),
+        version: header.version,
+    };
+    let (mut answer, parts) = check(shard, parsed, sent);
     let mut calls = Vec::with_capacity(parts.len());
     for (owner, parts) in parts {
-        calls.push(shard.start_on(owner, move |shard| store(shard, parts)).await);
+        calls.push(
+            shard
+                .start_on(owner, move |shard| store(shard, parts))
+                .await,
+        );
     }
     let version = header.version;
     let correlation = header.correlation_id;
@@ -91,7 +115,9 @@ pub(super) async fn handle(shard: &Rc<Shard>, request: Request, slot: Slot) {
         if acks != Some(Acks::None) {
             slot.fill(net::produce::encode_response(version, correlation, &answer));
         } else if let Some(refused) = first_error(&answer) {
-            slot.close(format!("a Produce request with acks=0 was refused: {refused:?}"));
+            slot.close(format!(
+                "a Produce request with acks=0 was refused: {refused:?}"
+            ));
         } else {
             slot.nothing();
         }
@@ -110,10 +136,8 @@ fn first_error(answer: &[TopicProduced]) -> Option<ResponseError> {
 fn check(
     shard: &Rc<Shard>,
     request: ProduceRequest,
-    acks_valid: bool,
-    version: i16,
+    sent: Sent,
 ) -> (Vec<TopicProduced>, Vec<(ShardId, Vec<Part>)>) {
-    let transactional = request.transactional_id.is_some();
     let mut answer = Vec::with_capacity(request.topics.len());
     let mut parts: Vec<(ShardId, Vec<Part>)> = Vec::new();
     for (topic_at, topic) in request.topics.into_iter().enumerate() {
@@ -133,11 +157,7 @@ fn check(
         };
         for (at, partition) in partitions.into_iter().enumerate() {
             let index = partition.index;
-            let checked = if acks_valid {
-                check_one(route.as_deref(), id, partition, transactional, version)
-            } else {
-                Err(Refusal::of(ResponseError::InvalidRequiredAcks))
-            };
+            let checked = check_one(route.as_deref(), partition, sent);
             let mut outcome = PartitionProduced::new(index);
             match checked {
                 Ok((owner, mut part)) => {
@@ -165,13 +185,14 @@ fn refuse(outcome: &mut PartitionProduced, refusal: Refusal) {
 /// Checks one record set as far as that needs no partition state.
 fn check_one(
     route: Option<&TopicRoute>,
-    id: Uuid,
     partition: ProducePartition,
-    transactional: bool,
-    version: i16,
+    sent: Sent,
 ) -> Result<(ShardId, Part), Refusal> {
+    if !sent.acks_valid {
+        return Err(Refusal::of(ResponseError::InvalidRequiredAcks));
+    }
     let Some(route) = route else {
-        return Err(Refusal::of(if id.is_nil() {
+        return Err(Refusal::of(if sent.version < BY_ID_SINCE {
             ResponseError::UnknownTopicOrPartition
         } else {
             ResponseError::UnknownTopicId
@@ -191,9 +212,15 @@ fn check_one(
             "the record set is null; a Produce request carries exactly one batch for each partition",
         ));
     };
-    let limits = rules::limits(&route.config, version, rt::time::wall_ms());
+    if is_internal(&route.name) && !sent.by_admin {
+        return Err(Refusal::with(
+            ResponseError::InvalidTopicException,
+            format!("topic \"{}\" is the broker's own", route.name),
+        ));
+    }
+    let limits = rules::limits(&route.config, sent.version, rt::time::wall_ms());
     let info = batch::check_produced(&records, limits).map_err(|error| refused_batch(&error))?;
-    if transactional || info.attributes.is_transactional() {
+    if sent.transactional || info.attributes.is_transactional() {
         return Err(Refusal::with(
             ResponseError::InvalidTxnState,
             "this broker has no transactions yet",
@@ -213,10 +240,7 @@ fn check_one(
 }
 
 /// On the owner's shard: appends every part now, and answers when all are stable.
-fn store(
-    shard: &Rc<Shard>,
-    parts: Vec<Part>,
-) -> impl Future<Output = Vec<PartOutcome>> + use<> {
+fn store(shard: &Rc<Shard>, parts: Vec<Part>) -> impl Future<Output = Vec<PartOutcome>> + use<> {
     let now_ms = rt::time::wall_ms();
     let mut appended = Vec::with_capacity(parts.len());
     for part in parts {
@@ -226,12 +250,15 @@ fn store(
             records,
             info,
         } = part;
-        let result = shard.partition(id).map_err(Refusal::from).and_then(|partition| {
-            let bytes = records.len();
-            let done = partition.append(records, info, now_ms)?;
-            shard.metrics.appended(info.record_count, bytes);
-            Ok((partition, done))
-        });
+        let result = shard
+            .partition(id)
+            .map_err(Refusal::from)
+            .and_then(|partition| {
+                let bytes = records.len();
+                let done = partition.append(records, info, now_ms)?;
+                shard.metrics.appended(info.record_count, bytes);
+                Ok((partition, done))
+            });
         appended.push((place, result));
     }
     async move {

@@ -12,7 +12,10 @@ const NONE: i64 = -1;
 const NO_EPOCH: i16 = -1;
 
 /// Answers one request.
-pub(super) async fn answer(shard: &Rc<Shard>, request: InitProducerIdRequest) -> InitProducerIdResponse {
+pub(super) async fn answer(
+    shard: &Rc<Shard>,
+    request: InitProducerIdRequest,
+) -> InitProducerIdResponse {
     let refused = |error: ResponseError| {
         InitProducerIdResponse::default()
             .with_error_code(error.code())

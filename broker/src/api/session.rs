@@ -6,6 +6,7 @@
 //! unknown and opens a new one, as the protocol foresees.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use indexmap::IndexMap;
 use kafka_protocol::ResponseError;
@@ -14,11 +15,15 @@ use uuid::Uuid;
 /// A session may be evicted for another when it has been idle for this long, as in Kafka.
 const EVICTABLE_AFTER_MS: i64 = 120_000;
 
+/// The most partitions that all sessions of a shard together remember. Who asks for more is served
+/// without a session: they hold memory for as long as nobody takes their place.
+const REMEMBERED_MOST: usize = 128 * 1024;
+
 /// A topic as the client names it: by id since version 13, by name before.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TopicKey {
-    /// By name.
-    Name(String),
+    /// By name; shared, because one name may stand before any number of partitions.
+    Name(Rc<str>),
     /// By id.
     Id(Uuid),
 }
@@ -154,6 +159,7 @@ impl Sessions {
         }
         session.next_epoch = next_epoch(asked.epoch);
         session.last_used_ms = now_ms;
+        let before = session.partitions.len();
         for (key, wanted) in asked.partitions {
             match session.partitions.entry(key) {
                 indexmap::map::Entry::Occupied(mut entry) => entry.get_mut().wanted = wanted,
@@ -163,17 +169,27 @@ impl Sessions {
             }
         }
         if !asked.forgotten.is_empty() {
-            let gone: std::collections::BTreeSet<_> =
-                asked.forgotten.iter().map(|key| (&key.topic, key.index)).collect();
+            let gone: std::collections::BTreeSet<_> = asked
+                .forgotten
+                .iter()
+                .map(|key| (&key.topic, key.index))
+                .collect();
             session
                 .partitions
                 .retain(|key, _| !gone.contains(&(&key.topic, key.index)));
         }
-        Ok(Opened {
+        let opened = Opened {
             session_id: asked.session_id,
             incremental: true,
             partitions: session.in_turn(),
-        })
+        };
+        let grown = session.partitions.len() > before;
+        if grown && self.sizes().1 > REMEMBERED_MOST {
+            // The client begins anew, and gets a session if there is room for one.
+            self.by_id.remove(&asked.session_id);
+            return Err(ResponseError::FetchSessionIdNotFound);
+        }
+        Ok(opened)
     }
 
     /// Whether an incremental response has to name the partition, which is told `told` now, with
@@ -198,6 +214,11 @@ impl Sessions {
     fn create(&mut self, asked: &Asked, now_ms: i64) -> i32 {
         if self.by_id.len() >= self.slots && !self.evict(now_ms) {
             return 0;
+        }
+        while self.sizes().1 + asked.partitions.len() > REMEMBERED_MOST {
+            if !self.evict(now_ms) {
+                return 0;
+            }
         }
         let id = self.next_id;
         self.next_id = id.checked_add(self.step).unwrap_or(self.step);
@@ -253,7 +274,7 @@ mod tests {
 
     fn key(index: i32) -> FetchKey {
         FetchKey {
-            topic: TopicKey::Name("t".to_owned()),
+            topic: TopicKey::Name("t".into()),
             index,
         }
     }
@@ -302,10 +323,18 @@ mod tests {
     #[test]
     fn wrong_ids_epochs_and_topic_keys_are_refused() {
         let mut sessions = Sessions::new(10, 7, 2);
-        sessions.open(asked(0, 0, vec![want(0, 1)]), 0).expect("a session");
+        sessions
+            .open(asked(0, 0, vec![want(0, 1)]), 0)
+            .expect("a session");
         let mut refused = |asked| sessions.open(asked, 0).expect_err("a refusal");
-        assert_eq!(refused(asked(8, 1, vec![])), ResponseError::FetchSessionIdNotFound);
-        assert_eq!(refused(asked(7, 2, vec![])), ResponseError::InvalidFetchSessionEpoch);
+        assert_eq!(
+            refused(asked(8, 1, vec![])),
+            ResponseError::FetchSessionIdNotFound
+        );
+        assert_eq!(
+            refused(asked(7, 2, vec![])),
+            ResponseError::InvalidFetchSessionEpoch
+        );
         let mut by_id = asked(7, 1, vec![]);
         by_id.by_id = true;
         assert_eq!(refused(by_id), ResponseError::FetchSessionTopicIdError);
@@ -314,12 +343,54 @@ mod tests {
     #[test]
     fn only_news_is_told() {
         let mut sessions = Sessions::new(10, 7, 2);
-        sessions.open(asked(0, 0, vec![want(0, 1)]), 0).expect("a session");
+        sessions
+            .open(asked(0, 0, vec![want(0, 1)]), 0)
+            .expect("a session");
         assert!(sessions.tell(7, &key(0), TOLD, false), "first time");
         assert!(!sessions.tell(7, &key(0), TOLD, false), "nothing new");
         assert!(sessions.tell(7, &key(0), TOLD, true), "records or an error");
-        let moved = Told { high_watermark: 6, ..TOLD };
-        assert!(sessions.tell(7, &key(0), moved, false), "the high watermark");
+        let moved = Told {
+            high_watermark: 6,
+            ..TOLD
+        };
+        assert!(
+            sessions.tell(7, &key(0), moved, false),
+            "the high watermark"
+        );
+    }
+
+    #[test]
+    fn all_sessions_together_remember_only_so_much() {
+        let mut sessions = Sessions::new(10, 1, 1);
+        let many = |n: usize| {
+            (0..n as i32)
+                .map(|index| want(index, 0))
+                .collect::<Vec<_>>()
+        };
+        let half = REMEMBERED_MOST / 2;
+        let first = sessions
+            .open(asked(0, 0, many(half)), 0)
+            .unwrap()
+            .session_id;
+        let second = sessions
+            .open(asked(0, 0, many(half)), 0)
+            .unwrap()
+            .session_id;
+        assert!(first > 0 && second > 0);
+        let none = sessions.open(asked(0, 0, many(1)), 0).unwrap();
+        assert_eq!(
+            (none.session_id, none.partitions.len()),
+            (0, 1),
+            "served without a session"
+        );
+        let grown = sessions.open(asked(first, 1, vec![want(-7, 0)]), 0);
+        assert_eq!(grown, Err(ResponseError::FetchSessionIdNotFound));
+        assert_eq!(sessions.sizes(), (1, half));
+        // One that was idle for long makes room.
+        let later = EVICTABLE_AFTER_MS + 1;
+        let third = sessions.open(asked(0, 0, many(half + 1)), later).unwrap();
+        assert!(third.session_id > 0);
+        assert_eq!(sessions.sizes(), (1, half + 1));
     }
 
     #[test]
@@ -336,7 +407,12 @@ mod tests {
     #[test]
     fn slots_are_bounded_and_only_idle_sessions_make_room() {
         let mut sessions = Sessions::new(1, 7, 2);
-        let mut open = |now| sessions.open(asked(0, 0, vec![]), now).expect("an answer").session_id;
+        let mut open = |now| {
+            sessions
+                .open(asked(0, 0, vec![]), now)
+                .expect("an answer")
+                .session_id
+        };
         assert_eq!(open(0), 7);
         assert_eq!(open(1_000), 0, "no room");
         assert_eq!(open(EVICTABLE_AFTER_MS + 1), 9, "the idle one goes");
@@ -346,7 +422,9 @@ mod tests {
     fn epoch_minus_one_closes() {
         let mut sessions = Sessions::new(1, 7, 2);
         sessions.open(asked(0, 0, vec![]), 0).expect("a session");
-        let opened = sessions.open(asked(7, -1, vec![want(3, 3)]), 0).expect("a full fetch");
+        let opened = sessions
+            .open(asked(7, -1, vec![want(3, 3)]), 0)
+            .expect("a full fetch");
         assert_eq!((opened.session_id, opened.partitions.len()), (0, 1));
         assert_eq!(sessions.sizes(), (0, 0));
     }

@@ -47,7 +47,11 @@ pub(super) fn answer(
         if found.name() < start_name.as_str() {
             continue;
         }
-        let from = if found.name() == start_name { start_index } else { 0 };
+        let from = if found.name() == start_name {
+            start_index
+        } else {
+            0
+        };
         if left == 0 {
             response.next_cursor = Some(cursor(found.name(), from));
             break;
@@ -80,7 +84,11 @@ fn wanted(shard: &Shard, request: &DescribeTopicPartitionsRequest) -> Vec<Found>
     if request.topics.is_empty() {
         return shard.routes().all().into_iter().map(Found::Topic).collect();
     }
-    let mut names: Vec<_> = request.topics.iter().map(|topic| topic.name.to_string()).collect();
+    let mut names: Vec<_> = request
+        .topics
+        .iter()
+        .map(|topic| topic.name.to_string())
+        .collect();
     names.sort();
     names.dedup();
     let one = |name: String| match shard.routes().by_name(&name) {
@@ -112,7 +120,11 @@ fn topic_row(
         .with_topic_id(route.id)
         .with_is_internal(is_internal(&route.name))
         .with_topic_authorized_operations(NO_OPERATIONS)
-        .with_partitions(partitions.map(|(index, part)| partition_row(node, index, part)).collect())
+        .with_partitions(
+            partitions
+                .map(|(index, part)| partition_row(node, index, part))
+                .collect(),
+        )
 }
 
 fn partition_row(

@@ -8,7 +8,10 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
-use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
+use kafka_protocol::messages::create_topics_response::{
+    CreatableTopicConfigs, CreatableTopicResult,
+};
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
@@ -18,9 +21,10 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use crate::config::{Overrides, Want, describe};
-use crate::meta::{CreatePartitions, CreateTopic, TopicRef};
+use crate::meta::{CreatePartitions, CreateTopic, MetaError, TopicRef};
 use crate::shard::Shard;
 use crate::shard::control::ControlError;
+use crate::shard::routes::TopicRoute;
 
 /// The first version of DeleteTopics that names topics by id too.
 const DELETE_BY_ID_SINCE: i16 = 6;
@@ -55,7 +59,10 @@ pub(super) async fn create(
         if counts.get(&name).is_some_and(|count| *count > 1) {
             if told.insert(name) {
                 let code = ResponseError::InvalidRequest.code();
-                results.push(row.with_error_code(code).with_error_message(text(NAMED_TWICE)));
+                results.push(
+                    row.with_error_code(code)
+                        .with_error_message(text(NAMED_TWICE)),
+                );
             }
             continue;
         }
@@ -88,10 +95,12 @@ async fn create_one(
         .iter()
         .map(|one| (one.partition_index, nodes(&one.broker_ids)))
         .collect();
-    let configs = topic
-        .configs
-        .iter()
-        .map(|config| (config.name.to_string(), config.value.as_ref().map(ToString::to_string)));
+    let configs = topic.configs.iter().map(|config| {
+        (
+            config.name.to_string(),
+            config.value.as_ref().map(ToString::to_string),
+        )
+    });
     let command = CreateTopic {
         id,
         name: topic.name.to_string(),
@@ -134,51 +143,100 @@ async fn create_one(
         .with_configs(Some(configs.collect())))
 }
 
+/// A topic to delete, as the request names it.
+struct ToDelete {
+    name: Option<TopicName>,
+    id: Uuid,
+}
+
+impl ToDelete {
+    fn all_of(request: DeleteTopicsRequest, version: i16) -> Vec<Self> {
+        if version >= DELETE_BY_ID_SINCE {
+            let topics = request.topics.into_iter();
+            let one = |topic: DeleteTopicState| Self {
+                name: topic.name,
+                id: topic.topic_id,
+            };
+            return topics.map(one).collect();
+        }
+        let one = |name| Self {
+            name: Some(name),
+            id: Uuid::nil(),
+        };
+        request.topic_names.into_iter().map(one).collect()
+    }
+
+    /// The topic meant, or why none is.
+    fn target(&self) -> Result<TopicRef, &'static str> {
+        match &self.name {
+            Some(name) if self.id.is_nil() => Ok(TopicRef::Name(name.to_string())),
+            None if !self.id.is_nil() => Ok(TopicRef::Id(self.id)),
+            Some(_) => Err("a topic to delete is named by its name or by its id, not by both"),
+            None => Err("a topic to delete is named neither by its name nor by its id"),
+        }
+    }
+
+    fn known(&self, shard: &Shard) -> Option<Rc<TopicRoute>> {
+        match &self.name {
+            Some(name) => shard.routes().by_name(name),
+            None => shard.routes().by_id(self.id),
+        }
+    }
+}
+
 /// Answers DeleteTopics.
 pub(super) async fn delete(
     shard: &Rc<Shard>,
     request: DeleteTopicsRequest,
     version: i16,
 ) -> DeleteTopicsResponse {
-    let mut targets = Vec::new();
-    if version >= DELETE_BY_ID_SINCE {
-        for topic in request.topics {
-            let target = match &topic.name {
-                Some(name) => TopicRef::Name(name.to_string()),
-                None => TopicRef::Id(topic.topic_id),
-            };
-            targets.push((topic.name, topic.topic_id, target));
-        }
-    } else {
-        for name in request.topic_names {
-            let target = TopicRef::Name(name.to_string());
-            targets.push((Some(name), Uuid::nil(), target));
-        }
+    let topics = ToDelete::all_of(request, version);
+    let known: Vec<_> = topics.iter().map(|topic| topic.known(shard)).collect();
+    let mut counts: BTreeMap<Uuid, usize> = BTreeMap::new();
+    for route in known.iter().flatten() {
+        *counts.entry(route.id).or_insert(0) += 1;
     }
-    let mut responses = Vec::with_capacity(targets.len());
-    for (name, id, target) in targets {
-        let known = match &target {
-            TopicRef::Name(name) => shard.routes().by_name(name),
-            TopicRef::Id(id) => shard.routes().by_id(*id),
+    let mut responses = Vec::with_capacity(topics.len());
+    for (topic, route) in topics.into_iter().zip(known) {
+        let twice = route
+            .as_ref()
+            .is_some_and(|route| counts.get(&route.id) != Some(&1));
+        let done = match topic.target() {
+            Err(why) => Err((ResponseError::InvalidRequest.code(), why.to_owned())),
+            Ok(_) if twice => Err((ResponseError::InvalidRequest.code(), NAMED_TWICE.to_owned())),
+            Ok(target) => match shard.delete_topic(target).await {
+                Ok(()) => Ok(()),
+                Err(error) => Err((delete_code(&error, version), error.to_string())),
+            },
         };
-        let mut row = DeletableTopicResult::default();
-        match shard.delete_topic(target).await {
+        let row = DeletableTopicResult::default();
+        responses.push(match done {
             Ok(()) => {
-                let route = known.as_deref();
-                row.topic_id = route.map_or(id, |route| route.id);
-                let known_name = route.map(|route| StrBytes::from_string(route.name.clone()));
-                row.name = name.or(known_name.map(TopicName));
+                let route_name = route
+                    .as_ref()
+                    .map(|route| StrBytes::from_string(route.name.clone()));
+                row.with_topic_id(route.as_ref().map_or(topic.id, |route| route.id))
+                    .with_name(topic.name.or(route_name.map(TopicName)))
             }
-            Err(error) => {
-                row.name = name;
-                row.topic_id = id;
-                row.error_code = error.code();
-                row.error_message = text(&error.to_string());
-            }
-        }
-        responses.push(row);
+            Err((code, why)) => row
+                .with_name(topic.name)
+                .with_topic_id(topic.id)
+                .with_error_code(code)
+                .with_error_message(text(&why)),
+        });
     }
     DeleteTopicsResponse::default().with_responses(responses)
+}
+
+/// The code of a refused deletion: the one for a broker where they are switched off came with
+/// version 3.
+fn delete_code(error: &ControlError, version: i16) -> i16 {
+    match error {
+        ControlError::Refused(MetaError::TopicDeletionDisabled) if version < 3 => {
+            ResponseError::InvalidRequest.code()
+        }
+        error => error.code(),
+    }
 }
 
 /// Answers CreatePartitions.
@@ -192,16 +250,24 @@ pub(super) async fn create_partitions(
         let row = CreatePartitionsTopicResult::default().with_name(topic.name.clone());
         if counts.get(&topic.name).is_some_and(|count| *count > 1) {
             let code = ResponseError::InvalidRequest.code();
-            results.push(row.with_error_code(code).with_error_message(text(NAMED_TWICE)));
+            results.push(
+                row.with_error_code(code)
+                    .with_error_message(text(NAMED_TWICE)),
+            );
             continue;
         }
         let command = partitions_command(&topic);
-        results.push(match shard.create_partitions(command, request.validate_only).await {
-            Ok(()) => row,
-            Err(error) => row
-                .with_error_code(error.code())
-                .with_error_message(text(&error.to_string())),
-        });
+        results.push(
+            match shard
+                .create_partitions(command, request.validate_only)
+                .await
+            {
+                Ok(()) => row,
+                Err(error) => row
+                    .with_error_code(error.code())
+                    .with_error_message(text(&error.to_string())),
+            },
+        );
     }
     CreatePartitionsResponse::default().with_results(results)
 }

@@ -10,7 +10,10 @@ use net::registry::ADVERTISED;
 
 /// Answers a request of a known version.
 pub(super) fn answer(request: &ApiVersionsRequest, version: i16) -> ApiVersionsResponse {
-    let named = [&request.client_software_name, &request.client_software_version];
+    let named = [
+        &request.client_software_name,
+        &request.client_software_version,
+    ];
     let mut response = ApiVersionsResponse::default();
     if version >= 3 && !named.iter().all(|name| is_software_name(name)) {
         response.error_code = ResponseError::InvalidRequest.code();

@@ -18,10 +18,10 @@ use uuid::Uuid;
 
 use crate::config::{TimestampType, TopicConfig};
 use crate::producers::{Producers, SequenceError, Verdict};
-pub use pending::{AckError, Outcome};
 use pending::Pending;
-use waiters::Waiters;
+pub use pending::{AckError, Outcome};
 pub use waiters::Waiter;
+use waiters::Waiters;
 
 /// Which partition of which topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -70,7 +70,11 @@ impl Pending {
     /// visible.
     pub(super) fn stable(&mut self, stable: i64) -> usize {
         let mut bytes = 0;
-        while self.entries.front().is_some_and(|entry| entry.end <= stable) {
+        while self
+            .entries
+            .front()
+            .is_some_and(|entry| entry.end <= stable)
+        {
             if let Some(entry) = self.entries.pop_front() {
                 bytes += entry.bytes;
                 if let Some(waiting) = entry.waiting {

@@ -69,7 +69,9 @@ pub enum SequenceError {
         found: i32,
     },
     /// The epoch is older than one already seen (Kafka's `INVALID_PRODUCER_EPOCH`).
-    #[error("producer {producer_id} has epoch {found}, but epoch {current} has written here: it was replaced")]
+    #[error(
+        "producer {producer_id} has epoch {found}, but epoch {current} has written here: it was replaced"
+    )]
     OldEpoch {
         /// The producer.
         producer_id: i64,
@@ -88,7 +90,11 @@ pub struct Producers {
 
 /// The sequence number after `sequence`: it wraps from `i32::MAX` to 0.
 fn next_sequence(sequence: i32) -> i32 {
-    if sequence == i32::MAX { 0 } else { sequence + 1 }
+    if sequence == i32::MAX {
+        0
+    } else {
+        sequence + 1
+    }
 }
 
 impl Producers {

@@ -37,7 +37,11 @@ fn a_retry_of_one_of_the_last_five_gets_its_first_offset() {
     let too_old = info(9, 0, 10, 10, 0);
     assert_eq!(
         producers.check(&too_old),
-        Err(SequenceError::OutOfOrder { producer_id: 9, expected: 70, found: 10 })
+        Err(SequenceError::OutOfOrder {
+            producer_id: 9,
+            expected: 70,
+            found: 10
+        })
     );
 }
 
@@ -47,7 +51,11 @@ fn a_gap_is_refused() {
     producers.record(&info(9, 0, 0, 3, 0), 5);
     assert_eq!(
         producers.check(&info(9, 0, 4, 1, 0)),
-        Err(SequenceError::OutOfOrder { producer_id: 9, expected: 3, found: 4 })
+        Err(SequenceError::OutOfOrder {
+            producer_id: 9,
+            expected: 3,
+            found: 4
+        })
     );
 }
 
@@ -57,7 +65,11 @@ fn a_batch_that_overlaps_a_remembered_one_but_differs_is_refused() {
     producers.record(&info(9, 0, 0, 3, 0), 5);
     assert!(matches!(
         producers.check(&info(9, 0, 0, 2, 0)),
-        Err(SequenceError::OutOfOrder { expected: 3, found: 0, .. })
+        Err(SequenceError::OutOfOrder {
+            expected: 3,
+            found: 0,
+            ..
+        })
     ));
 }
 
@@ -65,12 +77,19 @@ fn a_batch_that_overlaps_a_remembered_one_but_differs_is_refused() {
 fn a_new_epoch_begins_at_zero_and_an_old_one_is_fenced() {
     let mut producers = Producers::default();
     producers.record(&info(9, 3, 0, 1, 0), 5);
-    assert!(matches!(producers.check(&info(9, 4, 1, 1, 0)), Err(SequenceError::OutOfOrder { .. })));
+    assert!(matches!(
+        producers.check(&info(9, 4, 1, 1, 0)),
+        Err(SequenceError::OutOfOrder { .. })
+    ));
     assert_eq!(producers.check(&info(9, 4, 0, 1, 0)), Ok(Verdict::Append));
     producers.record(&info(9, 4, 0, 1, 1), 5);
     assert_eq!(
         producers.check(&info(9, 3, 1, 1, 0)),
-        Err(SequenceError::OldEpoch { producer_id: 9, current: 4, found: 3 })
+        Err(SequenceError::OldEpoch {
+            producer_id: 9,
+            current: 4,
+            found: 3
+        })
     );
 }
 
@@ -129,7 +148,10 @@ fn kafkas_own_snapshot_is_read() {
     bytes.extend_from_slice(&crc32c::crc32c(&body).to_be_bytes());
     bytes.extend_from_slice(&body);
     let producers = Producers::from_snapshot(&bytes).unwrap();
-    assert_eq!(producers.check(&info(4000, 2, 2, 1, 0)), Ok(Verdict::Append));
+    assert_eq!(
+        producers.check(&info(4000, 2, 2, 1, 0)),
+        Ok(Verdict::Append)
+    );
     let retry = producers.by_id[&4000].batches[0];
     assert_eq!((retry.first_sequence, retry.base_offset), (i32::MAX, 75));
 }
@@ -140,16 +162,26 @@ fn a_damaged_snapshot_is_refused() {
     producers.record(&info(9, 0, 0, 2, 0), 5);
     let whole = producers.to_snapshot();
     for len in 0..whole.len() {
-        assert!(Producers::from_snapshot(&whole[..len]).is_err(), "cut at {len}");
+        assert!(
+            Producers::from_snapshot(&whole[..len]).is_err(),
+            "cut at {len}"
+        );
     }
     for at in 2..whole.len() {
         let mut bytes = whole.to_vec();
         bytes[at] ^= 0x40;
-        assert_eq!(Producers::from_snapshot(&bytes), Err(SnapshotError::Checksum), "flip at {at}");
+        assert_eq!(
+            Producers::from_snapshot(&bytes),
+            Err(SnapshotError::Checksum),
+            "flip at {at}"
+        );
     }
     let mut other = whole.to_vec();
     other[1] = 9;
-    assert_eq!(Producers::from_snapshot(&other), Err(SnapshotError::Version(9)));
+    assert_eq!(
+        Producers::from_snapshot(&other),
+        Err(SnapshotError::Version(9))
+    );
 }
 
 proptest! {

@@ -95,7 +95,9 @@ impl Shard {
         let resolved = self.with_layers(crate::config::BrokerConfig::resolve);
         match resolved {
             Ok(settings) => *self.settings.borrow_mut() = Rc::new(settings),
-            Err(error) => tracing::error!(%error, "the broker's settings do not go together; the old ones stay"),
+            Err(error) => {
+                tracing::error!(%error, "the broker's settings do not go together; the old ones stay");
+            }
         }
     }
 
@@ -124,7 +126,9 @@ impl Shard {
         let image = self.image.borrow();
         let topic = image.topic_by_id(id)?;
         static NONE: Overrides = Overrides::new();
-        let overrides = image.configs(ResourceType::Topic, &topic.name).unwrap_or(&NONE);
+        let overrides = image
+            .configs(ResourceType::Topic, &topic.name)
+            .unwrap_or(&NONE);
         let layers = super::layers(&self.node, &image);
         let config = TopicConfig::resolve(overrides, &layers)
             .or_else(|error| {
@@ -152,7 +156,11 @@ impl Shard {
 
     fn drop_replicas(&self, topic: Uuid) -> Vec<Rc<Partition>> {
         let mut replicas = self.replicas.borrow_mut();
-        let gone: Vec<_> = replicas.keys().filter(|id| id.topic_id == topic).copied().collect();
+        let gone: Vec<_> = replicas
+            .keys()
+            .filter(|id| id.topic_id == topic)
+            .copied()
+            .collect();
         let taken = gone.iter().filter_map(|id| replicas.remove(id));
         let online = taken.filter_map(|replica| match replica {
             Replica::Online(partition) => Some(partition),
@@ -203,7 +211,9 @@ impl Shard {
             let same = |dir: &&LogDir| dir.topic_id.is_none_or(|id| id == one.id.topic_id);
             let dir = dir.filter(same).cloned();
             let shard = Rc::clone(self);
-            running.push_back(rt::task::spawn(async move { shard.open_one(one, dir).await }));
+            running.push_back(rt::task::spawn(
+                async move { shard.open_one(one, dir).await },
+            ));
         }
         for task in running {
             task.await;
@@ -211,10 +221,15 @@ impl Shard {
     }
 
     async fn open_one(self: &Rc<Self>, one: ToOpen, dir: Option<LogDir>) {
-        let drive = self.drives().into_iter().find(|drive| drive.id() == one.drive);
+        let drive = self
+            .drives()
+            .into_iter()
+            .find(|drive| drive.id() == one.drive);
         let opened = match drive {
             None => Err(format!("drive {} is not open on this shard", one.drive)),
-            Some(drive) => open_log(&drive, &one, dir).await.map_err(|error| error.to_string()),
+            Some(drive) => open_log(&drive, &one, dir)
+                .await
+                .map_err(|error| error.to_string()),
         };
         let replica = match opened {
             Ok((log, producers)) => {
@@ -224,7 +239,12 @@ impl Shard {
                 Replica::Online(partition)
             }
             Err(why) => {
-                tracing::error!(topic = one.topic, partition = one.id.index, why, "a partition is offline");
+                tracing::error!(
+                    topic = one.topic,
+                    partition = one.id.index,
+                    why,
+                    "a partition is offline"
+                );
                 Replica::Offline(why)
             }
         };

@@ -17,9 +17,17 @@ impl Shard {
     /// Starts the background work; it ends with the shard.
     pub(super) fn start_background(self: &Rc<Self>) {
         let shard = Rc::clone(self);
-        rt::task::spawn_in(Class::Background, async move { shard.retain_for_ever().await }).detach();
+        rt::task::spawn_in(
+            Class::Background,
+            async move { shard.retain_for_ever().await },
+        )
+        .detach();
         let shard = Rc::clone(self);
-        rt::task::spawn_in(Class::Background, async move { shard.expire_for_ever().await }).detach();
+        rt::task::spawn_in(
+            Class::Background,
+            async move { shard.expire_for_ever().await },
+        )
+        .detach();
     }
 
     async fn retain_for_ever(self: Rc<Self>) {

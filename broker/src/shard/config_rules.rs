@@ -46,7 +46,9 @@ impl ConfigRules for KafkaConfigRules {
     fn check_together(&self, kind: ResourceType, configs: &Configs) -> Result<(), String> {
         let checked = match kind {
             ResourceType::Topic => topic::validate_all(configs, &self.node.config.layers()),
-            ResourceType::Broker => broker::validate_all(Scope::Node, configs, &self.node.config.layers()),
+            ResourceType::Broker => {
+                broker::validate_all(Scope::Node, configs, &self.node.config.layers())
+            }
             ResourceType::ClientMetrics | ResourceType::Group => return Ok(()),
         };
         checked.map_err(|error| error.to_string())

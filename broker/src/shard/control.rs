@@ -19,8 +19,8 @@ use super::{CONTROL_SHARD, Shard};
 use crate::api::error::Refusal;
 use crate::meta::{
     Committed, ConfigChange, Controller, CreatePartitions, CreateTopic, Image, MetaError,
-    MetaLogError, MetaLogOptions, MetaShell, PlacementDrive, Policy, ProposeError, Record, Resource,
-    TopicRef,
+    MetaLogError, MetaLogOptions, MetaShell, PlacementDrive, Policy, ProposeError, Record,
+    Resource, TopicRef,
 };
 
 /// What a decision gives: records to commit, and something for the one who asked.
@@ -227,8 +227,10 @@ impl Shard {
     /// # Errors
     /// [`ControlError`].
     pub async fn delete_topic(self: &Rc<Self>, topic: TopicRef) -> Result<(), ControlError> {
-        self.control(false, move |controller, _| Ok((controller.delete_topic(&topic)?, ())))
-            .await
+        self.control(false, move |controller, _| {
+            Ok((controller.delete_topic(&topic)?, ()))
+        })
+        .await
     }
 
     /// Gives a topic more partitions.
@@ -311,18 +313,23 @@ impl Shard {
                 })
                 .await?;
             if let Some(control) = &*self.control.borrow() {
-                control.producer_ids.set((block.first, block.first + block.count));
+                control
+                    .producer_ids
+                    .set((block.first, block.first + block.count));
             }
         }
     }
 
     /// An id for a new cluster: a random UUID in URL-safe base64, as Kafka's are.
     pub(super) fn fresh_cluster_id() -> String {
-        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        const DIGITS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let bits = Uuid::new_v4().as_u128();
         // 128 bits are 21 digits of 6 bits, and 2 bits that begin the last digit.
         let whole = (0..21).map(|at| (bits >> (122 - 6 * at)) & 63);
         let digits = whole.chain([(bits & 3) << 4]);
-        digits.map(|digit| char::from(DIGITS[digit as usize])).collect()
+        digits
+            .map(|digit| char::from(DIGITS[digit as usize]))
+            .collect()
     }
 }

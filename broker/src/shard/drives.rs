@@ -34,24 +34,37 @@ const EPOCH_FILE: &str = "leader-epoch-checkpoint";
 
 /// The latest epoch in a log directory of Kafka's; -1 if it says none.
 async fn latest_epoch(dir: &LogDir) -> i32 {
-    let bytes = rt::fs::read(dir.path.join(EPOCH_FILE)).await.unwrap_or_default();
+    let bytes = rt::fs::read(dir.path.join(EPOCH_FILE))
+        .await
+        .unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let entries = text.lines().skip(2).filter_map(|line| line.split_whitespace().next());
-    entries.filter_map(|epoch| epoch.parse().ok()).max().unwrap_or(-1)
+    let entries = text
+        .lines()
+        .skip(2)
+        .filter_map(|line| line.split_whitespace().next());
+    entries
+        .filter_map(|epoch| epoch.parse().ok())
+        .max()
+        .unwrap_or(-1)
 }
 
 impl Shard {
     /// Opens the metadata, on the first drive.
     pub(super) async fn open_metadata(&self) -> Result<Control, ServeError> {
         let Some(drive) = self.drives().into_iter().next() else {
-            return Err(ServeError::Settings("the first shard has no data directory".to_owned()));
+            return Err(ServeError::Settings(
+                "the first shard has no data directory".to_owned(),
+            ));
         };
         Ok(Control::open(&drive.path().join(METADATA_FOLDER), self).await?)
     }
 
     /// Learns of all drives, registers this node, takes in directories that are not in the metadata,
     /// and gives every shard the whole metadata.
-    pub(super) async fn take_in_drives(self: &Rc<Self>, control: &Control) -> Result<(), ServeError> {
+    pub(super) async fn take_in_drives(
+        self: &Rc<Self>,
+        control: &Control,
+    ) -> Result<(), ServeError> {
         let reports = self
             .run_on_all(|shard| {
                 let shard = Rc::clone(shard);
@@ -72,8 +85,10 @@ impl Shard {
         self.decide_start(control, |controller| Ok(controller.bootstrap(&cluster_id)))
             .await?;
         let registration = self.registration(&drives);
-        self.decide_start(control, |controller| controller.register_broker(&registration))
-            .await?;
+        self.decide_start(control, |controller| {
+            controller.register_broker(&registration)
+        })
+        .await?;
         for command in self.adoptions(control, &drives) {
             self.adopt(control, command).await?;
         }
@@ -93,7 +108,11 @@ impl Shard {
             Ok((controller.adopt_topic(&command, drives)?, ()))
         });
         match taken.await {
-            Ok(_) => tracing::info!(topic = name, partitions = count, "took in a topic found on the drives"),
+            Ok(_) => tracing::info!(
+                topic = name,
+                partitions = count,
+                "took in a topic found on the drives"
+            ),
             Err(ControlError::Refused(why)) => {
                 tracing::warn!(topic = name, %why, "a topic found on the drives stays as it is, not served");
             }
@@ -108,9 +127,11 @@ impl Shard {
         control: &Control,
         decide: impl FnOnce(&Controller<'_>) -> Result<Vec<Record>, MetaError>,
     ) -> Result<(), ServeError> {
-        self.decide(control, false, |controller, _| Ok((decide(controller)?, ())))
-            .await
-            .map_err(|error| ServeError::Settings(error.to_string()))?;
+        self.decide(control, false, |controller, _| {
+            Ok((decide(controller)?, ()))
+        })
+        .await
+        .map_err(|error| ServeError::Settings(error.to_string()))?;
         Ok(())
     }
 
@@ -176,12 +197,14 @@ impl Shard {
                     tracing::warn!(path = %dir.path.display(), "a log directory belongs to no topic; it stays as it is");
                     continue;
                 }
-                let command = by_topic.entry(dir.topic.clone()).or_insert_with(|| AdoptTopic {
-                    name: dir.topic.clone(),
-                    id: dir.topic_id,
-                    fresh_id: Uuid::new_v4(),
-                    partitions: Vec::new(),
-                });
+                let command = by_topic
+                    .entry(dir.topic.clone())
+                    .or_insert_with(|| AdoptTopic {
+                        name: dir.topic.clone(),
+                        id: dir.topic_id,
+                        fresh_id: Uuid::new_v4(),
+                        partitions: Vec::new(),
+                    });
                 command.partitions.push(FoundPartition {
                     index: dir.partition,
                     place: PlacementDrive {

@@ -28,7 +28,11 @@ impl Shard {
             flag: "--listen",
         })?;
         let shard = Rc::clone(self);
-        rt::task::spawn_in(Class::Serve, async move { shard.accept_all(listener).await }).detach();
+        rt::task::spawn_in(
+            Class::Serve,
+            async move { shard.accept_all(listener).await },
+        )
+        .detach();
         Ok(())
     }
 
@@ -63,10 +67,7 @@ impl Shard {
                 idle: Duration::from_millis(idle),
                 ..ConnectionLimits::default()
             },
-            memory: FrameMemory {
-                requests: self.request_memory.clone(),
-                buffers: self.buffer_memory.clone(),
-            },
+            memory: FrameMemory::new(self.request_memory.clone(), self.buffer_memory.clone()),
             shutdown: self.shutdown.clone(),
         }
     }
@@ -75,7 +76,10 @@ impl Shard {
         // The limit is the node's; each shard takes its part of it.
         let most = self.settings().max_connections.div_ceil(self.node.shards);
         if self.connections.get() >= most {
-            tracing::warn!(most, "a connection was refused: this shard has as many as max.connections allows it");
+            tracing::warn!(
+                most,
+                "a connection was refused: this shard has as many as max.connections allows it"
+            );
             return;
         }
         self.connections.set(self.connections.get() + 1);

@@ -49,6 +49,9 @@ mod tests {
     #[test]
     fn a_small_share_still_serves() {
         let memory = Memory::divide(16 << 20, 16 << 20);
-        assert_eq!((memory.requests, memory.reads, memory.tail), (LEAST_PART, LEAST_PART, 0));
+        assert_eq!(
+            (memory.requests, memory.reads, memory.tail),
+            (LEAST_PART, LEAST_PART, 0)
+        );
     }
 }

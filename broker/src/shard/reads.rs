@@ -49,6 +49,8 @@ pub struct ReadOutcome {
     pub diverging: Option<(i32, i64)>,
     /// The leader epoch, for clients that believe in another.
     pub leader_epoch: i32,
+    /// Whether there was more to give, and only the limit over all partitions stood against it.
+    pub cut_short: bool,
 }
 
 impl ReadOutcome {
@@ -68,6 +70,7 @@ impl ReadOutcome {
             log_start_offset: -1,
             diverging: None,
             leader_epoch: -1,
+            cut_short: false,
         }
     }
 }
@@ -182,6 +185,7 @@ async fn read_one(
         log_start_offset: log.log_start(),
         diverging: None,
         leader_epoch,
+        cut_short: false,
     };
     if let Err(error) = check_epoch(part.current_leader_epoch, leader_epoch) {
         outcome.records = Err(error);
@@ -189,6 +193,11 @@ async fn read_one(
     }
     if part.last_fetched_epoch >= 0 {
         let (epoch, end) = log.epoch_end(part.last_fetched_epoch);
+        if epoch < 0 {
+            // Nothing is known of the client's epoch, so nothing can be said of where it ended.
+            outcome.records = Err(ResponseError::OffsetOutOfRange);
+            return outcome;
+        }
         if epoch < part.last_fetched_epoch || end < part.offset {
             outcome.diverging = Some((epoch, end));
             return outcome;
@@ -199,7 +208,12 @@ async fn read_one(
         return outcome;
     }
     let max_bytes = part.max_bytes.min(left);
-    if part.offset >= high_watermark || (max_bytes == 0 && !nothing_yet) {
+    if part.offset >= high_watermark {
+        return outcome;
+    }
+    let limited = left < part.max_bytes;
+    if max_bytes == 0 && !nothing_yet {
+        outcome.cut_short = limited;
         return outcome;
     }
     outcome.records = match log.read(part.offset, high_watermark, max_bytes, nothing_yet) {
@@ -218,7 +232,15 @@ async fn read_one(
             read_code(&error)
         }),
     };
+    let end = outcome.records.as_deref().ok().and_then(end_of);
+    outcome.cut_short = limited && end.is_none_or(|end| end < high_watermark);
     outcome
+}
+
+/// The offset after the last of these batches.
+fn end_of(records: &[Bytes]) -> Option<i64> {
+    let whole = batch::batches(records.last()?).map_while(Result::ok);
+    whole.last().map(|batch| batch.next_offset())
 }
 
 /// Compares the leader epoch a client believes in with the partition's (KIP-320).

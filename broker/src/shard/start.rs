@@ -88,7 +88,9 @@ pub fn serve(
         config.advertise.port = config.listen.port();
     }
     let cores = rt::executor::available_cores();
-    let shards = config.shards.map_or(cores.len(), std::num::NonZeroUsize::get);
+    let shards = config
+        .shards
+        .map_or(cores.len(), std::num::NonZeroUsize::get);
     if shards > cores.len() {
         return Err(ServeError::Settings(format!(
             "{shards} shards asked for, but this process may run on {} cores only; give --shards {} or fewer",
@@ -157,7 +159,12 @@ fn run(
 
 /// The data directories of a shard: they are dealt out round robin.
 fn drives_of(data_dirs: &[PathBuf], shard: usize, shards: usize) -> Vec<PathBuf> {
-    data_dirs.iter().skip(shard).step_by(shards).cloned().collect()
+    data_dirs
+        .iter()
+        .skip(shard)
+        .step_by(shards)
+        .cloned()
+        .collect()
 }
 
 async fn run_shard(start: ShardStart, mailbox: Option<Mailbox<Stop>>) {
@@ -170,7 +177,7 @@ async fn run_shard(start: ShardStart, mailbox: Option<Mailbox<Stop>>) {
     };
     // The main thread ends the process with it, and with it every other shard.
     let _ = ended.send(ran);
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 impl Shard {
@@ -210,7 +217,11 @@ impl Shard {
             buffer_memory: Credit::new(memory.buffers),
             read_memory: Credit::new(memory.reads),
             tail,
-            sessions: RefCell::new(Sessions::new(settings.fetch_session_slots, first_session, step)),
+            sessions: RefCell::new(Sessions::new(
+                settings.fetch_session_slots,
+                first_session,
+                step,
+            )),
             settings: RefCell::new(Rc::new(settings)),
             waits: super::reads::RemoteWaits::default(),
             metrics: ShardMetrics::default(),
@@ -324,4 +335,3 @@ fn session_base() -> i32 {
     let random = Uuid::new_v4().as_u128();
     1 + (random & 0xf_ffff) as i32
 }
-

@@ -24,11 +24,19 @@ fn listed(broker: &Broker, path: &str, list: &str) -> Vec<serde_json::Value> {
 /// Which partitions are on the drive whose path contains `drive`.
 fn partitions_on(broker: &Broker, drive: &str) -> Vec<i32> {
     let drives = listed(broker, "/v1/node", "drives");
-    let named = |row: &&serde_json::Value| row["path"].as_str().is_some_and(|path| path.contains(drive));
+    let named = |row: &&serde_json::Value| {
+        row["path"]
+            .as_str()
+            .is_some_and(|path| path.contains(drive))
+    };
     let id = &drives.iter().find(named).expect("the drive")["id"];
     let partitions = listed(broker, "/v1/partitions", "partitions");
-    let on_it = partitions.iter().filter(|row| row["topic"] == TOPIC && row["drive"] == *id);
-    on_it.map(|row| row["partition"].as_i64().expect("an index") as i32).collect()
+    let on_it = partitions
+        .iter()
+        .filter(|row| row["topic"] == TOPIC && row["drive"] == *id);
+    on_it
+        .map(|row| row["partition"].as_i64().expect("an index") as i32)
+        .collect()
 }
 
 /// Sends one record of `size` bytes and gives what became of it.
@@ -39,7 +47,8 @@ fn send(broker: &Broker, partition: i32, size: usize) -> Result<i64, RDKafkaErro
         .create_with_context(Deliveries::default())
         .expect("a producer");
     let value = "x".repeat(size);
-    let record: BaseRecord<'_, (), str> = BaseRecord::to(TOPIC).partition(partition).payload(&value);
+    let record: BaseRecord<'_, (), str> =
+        BaseRecord::to(TOPIC).partition(partition).payload(&value);
     producer.send(record).map_err(|(error, _)| code(&error))?;
     producer.flush(PATIENCE).expect("an outcome");
     let context = producer.context();
@@ -51,7 +60,9 @@ fn send(broker: &Broker, partition: i32, size: usize) -> Result<i64, RDKafkaErro
 }
 
 fn code(error: &KafkaError) -> RDKafkaErrorCode {
-    error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)
+    error
+        .rdkafka_error_code()
+        .unwrap_or(RDKafkaErrorCode::Unknown)
 }
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -64,13 +75,19 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 
 /// A broker with a good drive and a faulty one, and a partition on each.
 fn two_drives(dir: &std::path::Path, faulty: &std::path::Path) -> (Broker, i32, i32) {
-    let mut options = Options::at(dir).argument("--log-filter=warn").argument("--drive-reserve=8M");
+    let mut options = Options::at(dir)
+        .argument("--log-filter=warn")
+        .argument("--drive-reserve=8M");
     options.data_dirs = vec![dir.join("good"), faulty.join("bad")];
     let broker = Broker::start(&options);
     create_topic(&broker, TOPIC, 4, &[("segment.bytes", "1048576")]);
     let good = partitions_on(&broker, "/good");
     let bad = partitions_on(&broker, "/bad");
-    assert_eq!((good.len(), bad.len()), (2, 2), "partitions are spread over the drives");
+    assert_eq!(
+        (good.len(), bad.len()),
+        (2, 2),
+        "partitions are spread over the drives"
+    );
     (broker, good[0], bad[0])
 }
 
@@ -83,13 +100,25 @@ fn a_drive_that_fails_takes_down_only_its_own_partitions() {
     let (broker, good, bad) = two_drives(dir.path(), drive.path());
     send(&broker, good, 100).expect("the good drive takes it");
     send(&broker, bad, 100).expect("the bad drive still takes it");
-    drive.controls().inject(Fault::eio(&[Op::Write])).expect("in this process");
-    assert_eq!(send(&broker, bad, 100), Err(RDKafkaErrorCode::KafkaStorageError));
+    drive
+        .controls()
+        .inject(Fault::eio(&[Op::Write]))
+        .expect("in this process");
+    assert_eq!(
+        send(&broker, bad, 100),
+        Err(RDKafkaErrorCode::KafkaStorageError)
+    );
     assert_eq!(send(&broker, good, 100), Ok(1));
-    assert_eq!(send(&broker, bad, 100), Err(RDKafkaErrorCode::KafkaStorageError));
+    assert_eq!(
+        send(&broker, bad, 100),
+        Err(RDKafkaErrorCode::KafkaStorageError)
+    );
     assert_eq!(read_values(&broker, TOPIC, good).len(), 2);
     let ready = broker.http("/readyz").expect("an answer");
-    assert!(ready.starts_with("HTTP/1.1 200"), "one drive still serves: {ready}");
+    assert!(
+        ready.starts_with("HTTP/1.1 200"),
+        "one drive still serves: {ready}"
+    );
     assert!(ready.contains("bad"), "the failed drive is named: {ready}");
 }
 
@@ -99,7 +128,10 @@ fn a_full_drive_refuses_and_recovers_by_itself() {
     let Some(drive) = faulty_drive(dir.path()) else {
         return;
     };
-    drive.controls().set_capacity(Some(40 << 20)).expect("in this process");
+    drive
+        .controls()
+        .set_capacity(Some(40 << 20))
+        .expect("in this process");
     let (broker, good, bad) = two_drives(dir.path(), drive.path());
     let mut stored = 0;
     let refused = loop {
@@ -113,10 +145,22 @@ fn a_full_drive_refuses_and_recovers_by_itself() {
         assert!(stored < 60, "the drive never said that it is full");
     };
     assert_eq!(refused, RDKafkaErrorCode::KafkaStorageError);
-    assert!(send(&broker, good, 900_000).is_ok(), "the other drive goes on");
-    assert_eq!(read_values(&broker, TOPIC, bad).len() as i64, stored, "what it took can be read");
-    drive.controls().set_capacity(None).expect("in this process");
-    wait_until("recovery without a restart", || send(&broker, bad, 100) == Ok(stored));
+    assert!(
+        send(&broker, good, 900_000).is_ok(),
+        "the other drive goes on"
+    );
+    assert_eq!(
+        read_values(&broker, TOPIC, bad).len() as i64,
+        stored,
+        "what it took can be read"
+    );
+    drive
+        .controls()
+        .set_capacity(None)
+        .expect("in this process");
+    wait_until("recovery without a restart", || {
+        send(&broker, bad, 100) == Ok(stored)
+    });
     assert_eq!(read_values(&broker, TOPIC, bad).len() as i64, stored + 1);
     assert!(broker.stop().success());
 }

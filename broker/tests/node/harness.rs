@@ -2,9 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -44,7 +46,9 @@ impl Options {
     /// With so many shards, and a data directory for each.
     pub fn with_shards(dir: &Path, shards: usize) -> Self {
         Self {
-            data_dirs: (0..shards).map(|at| dir.join(format!("data-{at}"))).collect(),
+            data_dirs: (0..shards)
+                .map(|at| dir.join(format!("data-{at}")))
+                .collect(),
             shards,
             arguments: Vec::new(),
         }
@@ -52,7 +56,8 @@ impl Options {
 
     /// With a setting of Kafka's.
     pub fn set(mut self, name: &str, value: &str) -> Self {
-        self.arguments.extend(["--set".to_owned(), format!("{name}={value}")]);
+        self.arguments
+            .extend(["--set".to_owned(), format!("{name}={value}")]);
         self
     }
 
@@ -90,7 +95,9 @@ pub struct Random(u64);
 impl Random {
     /// From `OTTLA_SEED`, or another seed each time; prints it.
     pub fn from_env() -> Self {
-        let given = std::env::var("OTTLA_SEED").ok().and_then(|seed| seed.parse().ok());
+        let given = std::env::var("OTTLA_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok());
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let seed = given.unwrap_or_else(|| clock.expect("after 1970").as_nanos() as u64);
         eprintln!("OTTLA_SEED={seed}");
@@ -131,12 +138,21 @@ impl Broker {
         let (kafka, admin) = (address(free_port()), address(free_port()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
         command.arg("serve");
-        command.args(["--listen", &kafka.to_string(), "--admin", &admin.to_string()]);
+        command.args([
+            "--listen",
+            &kafka.to_string(),
+            "--admin",
+            &admin.to_string(),
+        ]);
         command.args(["--shards", &options.shards.to_string()]);
         for dir in &options.data_dirs {
             command.arg("--data-dir").arg(dir);
         }
-        if !options.arguments.iter().any(|argument| argument == "--memory") {
+        if !options
+            .arguments
+            .iter()
+            .any(|argument| argument == "--memory")
+        {
             command.args(["--memory", "256M", "--io-memory", "2M"]);
         }
         command.args(&options.arguments);
@@ -147,10 +163,16 @@ impl Broker {
             }
         }
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("the ottla binary");
+        command.stderr(Stdio::piped());
+        let mut child = spawn(command);
         let log = Arc::new(Mutex::new(String::new()));
         collect(child.stderr.take().expect("a pipe"), Arc::clone(&log));
-        let mut broker = Self { child, kafka, admin, log };
+        let mut broker = Self {
+            child,
+            kafka,
+            admin,
+            log,
+        };
         broker.wait_ready()?;
         Ok(broker)
     }
@@ -163,7 +185,10 @@ impl Broker {
                 std::thread::sleep(Duration::from_millis(50));
                 return Err(self.log());
             }
-            if self.http("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+            if self
+                .http("/readyz")
+                .is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+            {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -175,7 +200,11 @@ impl Broker {
     pub fn http(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.admin).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: ottla\r\nConnection: close\r\n\r\n").ok()?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: ottla\r\nConnection: close\r\n\r\n"
+        )
+        .ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         Some(answer)
@@ -227,6 +256,37 @@ impl Drop for Broker {
             eprintln!("--- log of the broker at {}\n{}", self.kafka, self.log());
         }
     }
+}
+
+/// Starts a process that the kernel kills when this one ends, however it ends.
+///
+/// What it is told of is the end of the *thread* that started it, and a test's thread may end before
+/// those that use its broker; so one thread starts them all, and lives as long as the tests.
+fn spawn(mut command: Command) -> Child {
+    type Request = (Command, Sender<std::io::Result<Child>>);
+    static STARTER: LazyLock<Sender<Request>> = LazyLock::new(|| {
+        let (sender, requests) = channel::<Request>();
+        std::thread::spawn(move || {
+            for (mut command, reply) in requests {
+                let _ = reply.send(command.spawn());
+            }
+        });
+        sender
+    });
+    // SAFETY: runs in the child between fork and exec; prctl is a plain system call there.
+    unsafe {
+        command.pre_exec(
+            || match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            },
+        );
+    }
+    let (reply, child) = channel();
+    STARTER
+        .send((command, reply))
+        .expect("the thread that starts brokers");
+    child.recv().expect("an answer").expect("the ottla binary")
 }
 
 fn collect(pipe: impl Read + Send + 'static, log: Arc<Mutex<String>>) {

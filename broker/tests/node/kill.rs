@@ -43,11 +43,17 @@ impl ProducerContext for Deliveries {
         match result {
             Ok(message) => {
                 let value = String::from_utf8(message.payload().unwrap_or_default().to_vec());
-                let row = (message.partition(), message.offset(), value.expect("our own text"));
+                let row = (
+                    message.partition(),
+                    message.offset(),
+                    value.expect("our own text"),
+                );
                 self.rows.lock().expect("not poisoned").push(row);
             }
             Err((error, _)) => {
-                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                let code = error
+                    .rdkafka_error_code()
+                    .unwrap_or(RDKafkaErrorCode::Unknown);
                 self.errors.lock().expect("not poisoned").push(code);
             }
         }
@@ -81,7 +87,10 @@ impl Ledger {
             .set("compression.codec", codec)
             .set("linger.ms", random.below(4).to_string())
             // A batch that is sent twice without idempotence may lie there twice; that is no loss.
-            .set("message.send.max.retries", if idempotent { "100" } else { "0" })
+            .set(
+                "message.send.max.retries",
+                if idempotent { "100" } else { "0" },
+            )
             .create_with_context(Deliveries::default())
             .expect("a producer");
         let end = Instant::now() + Duration::from_millis(20 + random.below(250) as u64);
@@ -89,7 +98,9 @@ impl Ledger {
         while Instant::now() < end {
             let value = format!("{round}-{sequence}-{}", "x".repeat(random.below(300)));
             let partition = (sequence % self.partitions as usize) as i32;
-            let record: BaseRecord<'_, (), str> = BaseRecord::to(self.topic).partition(partition).payload(&value);
+            let record: BaseRecord<'_, (), str> = BaseRecord::to(self.topic)
+                .partition(partition)
+                .payload(&value);
             if producer.send(record).is_err() {
                 std::thread::sleep(Duration::from_millis(1));
                 continue;
@@ -98,11 +109,16 @@ impl Ledger {
         }
         broker.kill();
         producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
-        producer.flush(Duration::from_secs(5)).expect("nothing is left to send");
+        producer
+            .flush(Duration::from_secs(5))
+            .expect("nothing is left to send");
         let delivered = producer.context().rows.lock().expect("not poisoned");
         for (partition, offset, value) in delivered.iter() {
             let before = self.acked.insert((*partition, *offset), value.clone());
-            assert_eq!(before, None, "offset {offset} of partition {partition} was given twice");
+            assert_eq!(
+                before, None,
+                "offset {offset} of partition {partition} was given twice"
+            );
         }
     }
 
@@ -113,17 +129,32 @@ impl Ledger {
             let mut seen = HashSet::new();
             let mut last = BTreeMap::new();
             for (at, (offset, value)) in found.iter().enumerate() {
-                assert_eq!(*offset, at as i64, "offsets of partition {partition} have a gap");
-                assert!(seen.insert(value), "{value} lies twice in partition {partition}");
-                let mut parts = value.splitn(3, '-').map(|part| part.parse::<u64>().unwrap_or(0));
+                assert_eq!(
+                    *offset, at as i64,
+                    "offsets of partition {partition} have a gap"
+                );
+                assert!(
+                    seen.insert(value),
+                    "{value} lies twice in partition {partition}"
+                );
+                let mut parts = value
+                    .splitn(3, '-')
+                    .map(|part| part.parse::<u64>().unwrap_or(0));
                 let (round, sequence) = (parts.next(), parts.next());
                 let before = last.insert(round, sequence);
-                assert!(before.is_none_or(|before| before < sequence), "partition {partition} at {offset} is out of order");
+                assert!(
+                    before.is_none_or(|before| before < sequence),
+                    "partition {partition} at {offset} is out of order"
+                );
             }
             for ((_, offset), value) in self.acked.range((partition, 0)..(partition + 1, 0)) {
                 let there = found.get(usize::try_from(*offset).expect("an offset"));
                 let there = there.map(|(_, value)| value);
-                assert_eq!(there, Some(value), "partition {partition} lost offset {offset}");
+                assert_eq!(
+                    there,
+                    Some(value),
+                    "partition {partition} lost offset {offset}"
+                );
             }
         }
     }
@@ -154,7 +185,10 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
     }
     let broker = Broker::start(&options);
     ledger.verify(&broker);
-    eprintln!("{rounds} kills, {} records acknowledged, all there", ledger.len());
+    eprintln!(
+        "{rounds} kills, {} records acknowledged, all there",
+        ledger.len()
+    );
     assert!(ledger.len() > 0, "no load reached the broker");
     assert!(broker.stop().success());
 }

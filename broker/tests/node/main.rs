@@ -7,6 +7,7 @@
 
 mod drives;
 mod harness;
+mod hostile;
 mod kill;
 mod power;
 mod roundtrip;

@@ -39,11 +39,17 @@ fn nothing_flushed_is_lost_when_the_power_fails() {
             1 => torn,
             _ => torn.losing_names(),
         };
-        drive.controls().power_cut(&cut).expect("the drive is in this process");
+        drive
+            .controls()
+            .power_cut(&cut)
+            .expect("the drive is in this process");
     }
     let broker = Broker::start(&options);
     ledger.verify(&broker);
-    eprintln!("{rounds} power cuts, {} records acknowledged, all there", ledger.len());
+    eprintln!(
+        "{rounds} power cuts, {} records acknowledged, all there",
+        ledger.len()
+    );
     assert!(ledger.len() > 0, "no load reached the broker");
     assert!(broker.stop().success());
 }

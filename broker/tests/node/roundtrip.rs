@@ -31,12 +31,14 @@ pub fn config(broker: &Broker) -> ClientConfig {
 }
 
 pub fn create_topic(broker: &Broker, name: &str, partitions: i32, settings: &[(&str, &str)]) {
-    let admin: AdminClient<DefaultClientContext> = config(broker).create().expect("an admin client");
+    let admin: AdminClient<DefaultClientContext> =
+        config(broker).create().expect("an admin client");
     let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
     for (name, value) in settings {
         topic = topic.set(name, value);
     }
-    let created = futures_lite::future::block_on(admin.create_topics([&topic], &AdminOptions::new()));
+    let created =
+        futures_lite::future::block_on(admin.create_topics([&topic], &AdminOptions::new()));
     created.expect("an answer")[0].as_ref().expect("the topic");
 }
 
@@ -49,7 +51,9 @@ pub fn read(broker: &Broker, topic: &str, partition: i32, count: usize) -> Vec<(
         .create()
         .expect("a consumer");
     let mut assignment = TopicPartitionList::new();
-    assignment.add_partition_offset(topic, partition, Offset::Offset(0)).expect("an offset");
+    assignment
+        .add_partition_offset(topic, partition, Offset::Offset(0))
+        .expect("an offset");
     consumer.assign(&assignment).expect("an assignment");
     let mut rows = Vec::with_capacity(count);
     while rows.len() < count {
@@ -57,7 +61,10 @@ pub fn read(broker: &Broker, topic: &str, partition: i32, count: usize) -> Vec<(
         let message = polled.expect("a record");
         let header = message.headers().and_then(|headers| {
             let first = headers.try_get(0)?;
-            Some((first.key.to_owned(), first.value.unwrap_or_default().to_vec()))
+            Some((
+                first.key.to_owned(),
+                first.value.unwrap_or_default().to_vec(),
+            ))
         });
         let row = Row {
             key: message.key().map(<[u8]>::to_vec),
@@ -71,19 +78,33 @@ pub fn read(broker: &Broker, topic: &str, partition: i32, count: usize) -> Vec<(
 
 /// Reads all there is in a partition, as text, with the offsets.
 pub fn read_values(broker: &Broker, topic: &str, partition: i32) -> Vec<(i64, String)> {
-    let consumer: BaseConsumer = config(broker).set("group.id", "unused").create().expect("a consumer");
-    let (_, end) = consumer.fetch_watermarks(topic, partition, WAIT).expect("watermarks");
+    let consumer: BaseConsumer = config(broker)
+        .set("group.id", "unused")
+        .create()
+        .expect("a consumer");
+    let (_, end) = consumer
+        .fetch_watermarks(topic, partition, WAIT)
+        .expect("watermarks");
     drop(consumer);
-    let rows = read(broker, topic, partition, usize::try_from(end).expect("an offset"));
+    let rows = read(
+        broker,
+        topic,
+        partition,
+        usize::try_from(end).expect("an offset"),
+    );
     let text = |row: Row| String::from_utf8(row.value.unwrap_or_default()).expect("text");
-    rows.into_iter().map(|(offset, row)| (offset, text(row))).collect()
+    rows.into_iter()
+        .map(|(offset, row)| (offset, text(row)))
+        .collect()
 }
 
 fn rows(count: usize) -> Vec<Row> {
     let one = |n: usize| Row {
-        key: (n % 3 != 0).then(|| format!("key-{n}").into_bytes()),
-        value: (n % 7 != 0).then(|| vec![b'a' + (n % 26) as u8; n % 900]),
-        header: (n % 5 == 0).then(|| ("trace".to_owned(), n.to_be_bytes().to_vec())),
+        key: (!n.is_multiple_of(3)).then(|| format!("key-{n}").into_bytes()),
+        value: (!n.is_multiple_of(7)).then(|| vec![b'a' + (n % 26) as u8; n % 900]),
+        header: n
+            .is_multiple_of(5)
+            .then(|| ("trace".to_owned(), n.to_be_bytes().to_vec())),
     };
     (0..count).map(one).collect()
 }
@@ -103,10 +124,16 @@ fn produce(broker: &Broker, topic: &str, rows: &[Row], settings: &[(&str, &str)]
             record = record.payload(value);
         }
         if let Some((key, value)) = &row.header {
-            let header = Header { key, value: Some(value) };
+            let header = Header {
+                key,
+                value: Some(value),
+            };
             record = record.headers(OwnedHeaders::new().insert(header));
         }
-        producer.send(record).map_err(|(error, _)| error).expect("room in the queue");
+        producer
+            .send(record)
+            .map_err(|(error, _)| error)
+            .expect("room in the queue");
     }
     producer.flush(WAIT).expect("all delivered");
 }
@@ -121,7 +148,11 @@ fn every_codec_and_every_acks_gives_back_the_same_records() {
         for acks in ["0", "1", "all"] {
             let topic = format!("t-{codec}-{acks}");
             create_topic(&broker, &topic, 1, &[]);
-            let settings = [("compression.codec", codec), ("acks", acks), ("linger.ms", "5")];
+            let settings = [
+                ("compression.codec", codec),
+                ("acks", acks),
+                ("linger.ms", "5"),
+            ];
             produce(&broker, &topic, &rows, &settings);
             expected.insert(topic, rows.clone());
         }
@@ -147,7 +178,12 @@ fn an_idempotent_producer_works_and_topics_are_made_on_the_way() {
     let dir = temp_dir();
     let broker = Broker::start(&Options::at(dir.path()));
     let rows = rows(2_000);
-    produce(&broker, "made-on-the-way", &rows, &[("enable.idempotence", "true")]);
+    produce(
+        &broker,
+        "made-on-the-way",
+        &rows,
+        &[("enable.idempotence", "true")],
+    );
     let found = read(&broker, "made-on-the-way", 0, rows.len());
     let found: Vec<Row> = found.into_iter().map(|(_, row)| row).collect();
     assert_eq!(found, rows);

@@ -14,7 +14,7 @@ use rt::time::{now, sleep, timeout};
 use super::closed::Closed;
 use super::gather::Gather;
 use super::ring::{End, Ready, Ring, Stop};
-use super::{ConnectionContext, ConnectionInfo, Handler, Request};
+use super::{ConnectionContext, ConnectionInfo, ConnectionLimits, Handler, Request};
 use crate::frame::{Frame, FrameError, FrameReader};
 use crate::header::RequestHeader;
 
@@ -56,7 +56,7 @@ pub async fn serve<H: Handler>(
         &ring,
         &context,
         pin!(reader.run(&*handler)),
-        pin!(write_answers(&ring, &mut write, limits.idle)),
+        pin!(write_answers(&ring, &mut write, limits)),
     )
     .await;
     drop(ending);
@@ -235,7 +235,11 @@ async fn until_stopped<T>(ring: &Ring, mut future: Pin<&mut impl Future<Output =
 }
 
 /// Writes answers as they become due, all that are ready at once.
-async fn write_answers(ring: &Ring, half: &mut WriteHalf, idle: Duration) -> Result<(), Closed> {
+async fn write_answers(
+    ring: &Ring,
+    half: &mut WriteHalf,
+    limits: &ConnectionLimits,
+) -> Result<(), Closed> {
     let mut gather = Gather::default();
     loop {
         match poll_fn(|_| ring.poll_ready(&mut gather)).await {
@@ -249,9 +253,13 @@ async fn write_answers(ring: &Ring, half: &mut WriteHalf, idle: Duration) -> Res
             if pieces.is_empty() {
                 break;
             }
-            match timeout(idle, half.write_queue(&mut pieces)).await {
+            let after = match gather.holds_memory() {
+                true => limits.unread.min(limits.idle),
+                false => limits.idle,
+            };
+            match timeout(after, half.write_queue(&mut pieces)).await {
                 Ok(written) => written.map_err(Closed::Write)?,
-                Err(_elapsed) => return Err(Closed::NotRead { after: idle }),
+                Err(_elapsed) => return Err(Closed::NotRead { after }),
             }
         }
         gather.clear();

@@ -69,6 +69,11 @@ impl Gather {
         !self.any
     }
 
+    /// Whether what is on its way holds memory that is counted.
+    pub(super) fn holds_memory(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// The pieces of the next write; empty when everything has been handed out.
     pub(super) fn next_write(&mut self) -> VecDeque<Bytes> {
         self.seal();

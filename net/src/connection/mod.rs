@@ -24,14 +24,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rt::sync::Permit;
-
 pub use closed::Closed;
 pub use drive::serve;
 pub use ring::Slot;
 pub use shutdown::Shutdown;
 
-use crate::frame::{FrameLimits, FrameMemory};
+use crate::frame::{FrameLimits, FrameMemory, RequestCredit};
 use crate::header::RequestHeader;
 
 /// What one connection may do.
@@ -45,6 +43,9 @@ pub struct ConnectionLimits {
     /// (`connections.max.idle.ms`). A peer that takes nothing of an answer for this long
     /// is cut off too.
     pub idle: Duration,
+    /// The same for an answer that holds memory which others may be waiting for: then the peer
+    /// has less time to take the next part of it.
+    pub unread: Duration,
     /// How long requests that were begun may take after a shutdown began.
     pub drain: Duration,
     /// How long to wait for the peer to take its last answers when the connection is closed
@@ -58,6 +59,7 @@ impl Default for ConnectionLimits {
             frame: FrameLimits::default(),
             in_flight: 64,
             idle: Duration::from_secs(600),
+            unread: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             linger: Duration::from_secs(1),
         }
@@ -94,7 +96,7 @@ pub struct Request {
     /// What follows the header.
     pub body: BytesMut,
     /// The memory promised for the request; dropping it gives it back.
-    pub credit: Permit,
+    pub credit: RequestCredit,
     /// Where it came from.
     pub connection: Rc<ConnectionInfo>,
 }

@@ -26,6 +26,10 @@ pub(super) enum Stop {
     Everything,
 }
 
+/// No further request is read while answers of this many bytes wait for the peer to take them: a
+/// small request may have a large answer.
+const MAX_UNREAD: usize = 256 * 1024;
+
 enum Place {
     Open,
     Filled(Response, Option<Permit>),
@@ -50,6 +54,10 @@ struct Places {
     first: u64,
     /// How many the writer has and has not written yet.
     writing: usize,
+    /// Bytes of answers that are filled and not written, the writer's among them.
+    unread: usize,
+    /// How many of them the writer has.
+    writing_bytes: usize,
 }
 
 impl Places {
@@ -64,6 +72,7 @@ impl Places {
             match self.queue.pop_front()? {
                 Place::Filled(response, credit) => {
                     self.writing += 1;
+                    self.writing_bytes += response.len();
                     gather.push(response, credit);
                 }
                 Place::Close(end) => return Some(end),
@@ -146,9 +155,13 @@ impl Ring {
 
     /// Ready when another request may be read.
     pub(super) fn poll_room(&self) -> Poll<()> {
-        let room = self.unwritten() < self.max;
+        let room = self.has_room();
         self.reader_waits.set(!room);
         if room { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn has_room(&self) -> bool {
+        self.unwritten() < self.max && self.places.borrow().unread < MAX_UNREAD
     }
 
     /// How many requests have no answer on the wire.
@@ -197,13 +210,17 @@ impl Ring {
 
     /// All that was taken is on the wire.
     pub(super) fn written(&self, now: Instant) {
-        self.places.borrow_mut().writing = 0;
+        {
+            let places = &mut *self.places.borrow_mut();
+            places.writing = 0;
+            places.unread -= std::mem::take(&mut places.writing_bytes);
+        }
         self.last_write.set(now);
         self.tell_reader();
     }
 
     fn tell_reader(&self) {
-        if self.reader_waits.get() && self.unwritten() < self.max {
+        if self.reader_waits.get() && self.has_room() {
             self.again.set(true);
         }
     }
@@ -230,11 +247,16 @@ impl Ring {
             if matches!(place, Place::Close(_)) {
                 self.stop.set(self.stop.get().max(Stop::Reading));
             }
+            let bytes = match &place {
+                Place::Filled(response, _) => response.len(),
+                _ => 0,
+            };
             if let Some(open) = usize::try_from(index)
                 .ok()
                 .and_then(|index| places.queue.get_mut(index))
             {
                 *open = place;
+                places.unread += bytes;
             }
             index == 0
         };

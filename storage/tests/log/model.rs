@@ -98,7 +98,7 @@ impl Run {
     fn append(&mut self) {
         for _ in 0..=self.random.below(12) {
             let count = 1 + self.random.below(5) as usize;
-            let size = self.random.below(if self.random.0 % 20 == 0 {
+            let size = self.random.below(if self.random.0.is_multiple_of(20) {
                 30_000
             } else {
                 1500

@@ -46,27 +46,82 @@ const TOPIC_SETTINGS: [(&str, &str, &str, i8); 33] = [
     ("compression.lz4.level", "compression.lz4.level", "9", 3),
     ("compression.type", "compression.type", "producer", 2),
     ("compression.zstd.level", "compression.zstd.level", "3", 3),
-    ("delete.retention.ms", "log.cleaner.delete.retention.ms", "86400000", 5),
-    ("file.delete.delay.ms", "log.segment.delete.delay.ms", "60000", 5),
-    ("flush.messages", "log.flush.interval.messages", "9223372036854775807", 5),
-    ("flush.ms", "log.flush.interval.ms", "9223372036854775807", 5),
+    (
+        "delete.retention.ms",
+        "log.cleaner.delete.retention.ms",
+        "86400000",
+        5,
+    ),
+    (
+        "file.delete.delay.ms",
+        "log.segment.delete.delay.ms",
+        "60000",
+        5,
+    ),
+    (
+        "flush.messages",
+        "log.flush.interval.messages",
+        "9223372036854775807",
+        5,
+    ),
+    (
+        "flush.ms",
+        "log.flush.interval.ms",
+        "9223372036854775807",
+        5,
+    ),
     ("follower.replication.throttled.replicas", "", "", 7),
-    ("index.interval.bytes", "log.index.interval.bytes", "4096", 3),
+    (
+        "index.interval.bytes",
+        "log.index.interval.bytes",
+        "4096",
+        3,
+    ),
     ("leader.replication.throttled.replicas", "", "", 7),
-    ("local.retention.bytes", "log.local.retention.bytes", "-2", 5),
+    (
+        "local.retention.bytes",
+        "log.local.retention.bytes",
+        "-2",
+        5,
+    ),
     ("local.retention.ms", "log.local.retention.ms", "-2", 5),
-    ("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms", "9223372036854775807", 5),
+    (
+        "max.compaction.lag.ms",
+        "log.cleaner.max.compaction.lag.ms",
+        "9223372036854775807",
+        5,
+    ),
     ("max.message.bytes", "message.max.bytes", "1048588", 3),
-    ("message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms", "3600000", 5),
+    (
+        "message.timestamp.after.max.ms",
+        "log.message.timestamp.after.max.ms",
+        "3600000",
+        5,
+    ),
     (
         "message.timestamp.before.max.ms",
         "log.message.timestamp.before.max.ms",
         "9223372036854775807",
         5,
     ),
-    ("message.timestamp.type", "log.message.timestamp.type", "CreateTime", 2),
-    ("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio", "0.5", 6),
-    ("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms", "0", 5),
+    (
+        "message.timestamp.type",
+        "log.message.timestamp.type",
+        "CreateTime",
+        2,
+    ),
+    (
+        "min.cleanable.dirty.ratio",
+        "log.cleaner.min.cleanable.ratio",
+        "0.5",
+        6,
+    ),
+    (
+        "min.compaction.lag.ms",
+        "log.cleaner.min.compaction.lag.ms",
+        "0",
+        5,
+    ),
     ("min.insync.replicas", "min.insync.replicas", "1", 3),
     ("preallocate", "log.preallocate", "false", 1),
     ("remote.log.copy.disable", "", "false", 1),
@@ -75,10 +130,20 @@ const TOPIC_SETTINGS: [(&str, &str, &str, i8); 33] = [
     ("retention.bytes", "log.retention.bytes", "-1", 5),
     ("retention.ms", "log.retention.ms", "604800000", 5),
     ("segment.bytes", "log.segment.bytes", "1073741824", 3),
-    ("segment.index.bytes", "log.index.size.max.bytes", "10485760", 3),
+    (
+        "segment.index.bytes",
+        "log.index.size.max.bytes",
+        "10485760",
+        3,
+    ),
     ("segment.jitter.ms", "log.roll.jitter.ms", "0", 5),
     ("segment.ms", "log.roll.ms", "604800000", 5),
-    ("unclean.leader.election.enable", "unclean.leader.election.enable", "false", 1),
+    (
+        "unclean.leader.election.enable",
+        "unclean.leader.election.enable",
+        "false",
+        1,
+    ),
 ];
 
 fn asking(kind: i8, name: &str, keys: Option<&[&str]>) -> DescribeConfigsRequest {
@@ -108,7 +173,10 @@ fn row<'a>(result: &'a DescribeConfigsResult, name: &str) -> &'a DescribeConfigs
 /// A setting's value and where it comes from.
 fn value_of(result: &DescribeConfigsResult, name: &str) -> (Option<String>, i8) {
     let found = row(result, name);
-    (found.value.as_ref().map(ToString::to_string), found.config_source)
+    (
+        found.value.as_ref().map(ToString::to_string),
+        found.config_source,
+    )
 }
 
 /// A topic's setting and where it comes from.
@@ -138,13 +206,18 @@ fn change(connection: &mut Connection, kind: i8, name: &str, changes: &[Change<'
     let answer = connection.call(1, &change_request(kind, name, changes));
     let found = &answer.responses[0];
     assert_eq!((found.resource_type, &*found.resource_name), (kind, name));
-    assert_eq!(found.error_message.is_some(), found.error_code != 0, "{:?}", found.error_message);
+    if !against_another() {
+        assert_eq!(found.error_message.is_some(), found.error_code != 0);
+    }
     found.error_code
 }
 
 /// Changes a topic's setting, which has to work.
 pub fn set_topic(connection: &mut Connection, topic: &Topic, name: &str, value: &str) {
-    assert_eq!(change(connection, TOPIC, &topic.name, &[(SET, name, Some(value))]), 0);
+    assert_eq!(
+        change(connection, TOPIC, &topic.name, &[(SET, name, Some(value))]),
+        0
+    );
 }
 
 // Point 51 and section 3.1.
@@ -162,14 +235,35 @@ fn a_topic_tells_every_setting() {
         assert_eq!(names, expected, "version {version}");
         for (name, _, default, kind) in TOPIC_SETTINGS {
             let found = row(&result, name);
-            assert_eq!(found.value.as_ref().map(|value| value.as_str()), Some(default), "{name}");
-            assert_eq!(found.config_source, FROM_DEFAULT, "{name}");
+            assert_eq!(
+                found.value.as_ref().map(|value| value.as_str()),
+                Some(default),
+                "{name}"
+            );
+            // Kafka 4.1 sets this one for the cluster when it begins (KIP-966).
+            let set = against_another() && name == "min.insync.replicas";
+            assert!(found.config_source == FROM_DEFAULT || set, "{name}");
             assert!(!found.read_only && !found.is_sensitive, "{name}");
-            assert_eq!(found.config_type, if version < 3 { 0 } else { kind }, "{name}");
-            assert!(found.synonyms.is_empty() && found.documentation.is_none(), "{name}");
+            assert_eq!(
+                found.config_type,
+                if version < 3 { 0 } else { kind },
+                "{name}"
+            );
+            assert!(found.synonyms.is_empty(), "{name}");
+            assert!(
+                found
+                    .documentation
+                    .as_ref()
+                    .is_none_or(|doc| doc.is_empty()),
+                "{name}"
+            );
         }
         // An empty list of names is all, as null is.
-        let result = describe(&mut connection, version, &asking(TOPIC, &topic.name, Some(&[])));
+        let result = describe(
+            &mut connection,
+            version,
+            &asking(TOPIC, &topic.name, Some(&[])),
+        );
         assert_eq!(result.configs.len(), TOPIC_SETTINGS.len());
     }
 }
@@ -179,13 +273,25 @@ fn a_topic_tells_every_setting() {
 fn only_what_was_asked_for_is_told() {
     let node = shared();
     let mut connection = node.connect();
-    let topic = create(&mut connection, "filter", 1, &[("retention.bytes", "12345")]);
+    let topic = create(
+        &mut connection,
+        "filter",
+        1,
+        &[("retention.bytes", "12345")],
+    );
     for version in 1..=4 {
         let names = ["retention.bytes", "no.such.setting", "flush.ms"];
-        let result = describe(&mut connection, version, &asking(TOPIC, &topic.name, Some(&names)));
+        let result = describe(
+            &mut connection,
+            version,
+            &asking(TOPIC, &topic.name, Some(&names)),
+        );
         let mut names: Vec<&str> = result.configs.iter().map(|config| &*config.name).collect();
         names.sort_unstable();
-        assert_eq!((result.error_code, names), (0, vec!["flush.ms", "retention.bytes"]));
+        assert_eq!(
+            (result.error_code, names),
+            (0, vec!["flush.ms", "retention.bytes"])
+        );
         let value = value_of(&result, "retention.bytes");
         assert_eq!(value, (Some("12345".to_owned()), FROM_TOPIC));
     }
@@ -196,7 +302,12 @@ fn only_what_was_asked_for_is_told() {
 fn synonyms_and_documentation_are_told_if_asked_for() {
     let node = shared();
     let mut connection = node.connect();
-    let topic = create(&mut connection, "synonyms", 1, &[("max.message.bytes", "77777")]);
+    let topic = create(
+        &mut connection,
+        "synonyms",
+        1,
+        &[("max.message.bytes", "77777")],
+    );
     for version in 1..=4 {
         let mut asked = asking(TOPIC, &topic.name, None).with_include_synonyms(true);
         if version >= 3 {
@@ -210,22 +321,42 @@ fn synonyms_and_documentation_are_told_if_asked_for() {
             };
             row(&result, name).synonyms.iter().map(of).collect()
         };
-        let own = ("max.message.bytes".to_owned(), "77777".to_owned(), FROM_TOPIC);
-        let default = ("message.max.bytes".to_owned(), "1048588".to_owned(), FROM_DEFAULT);
-        assert_eq!(synonyms("max.message.bytes"), [own, default], "version {version}");
+        let own = (
+            "max.message.bytes".to_owned(),
+            "77777".to_owned(),
+            FROM_TOPIC,
+        );
+        let default = (
+            "message.max.bytes".to_owned(),
+            "1048588".to_owned(),
+            FROM_DEFAULT,
+        );
+        assert_eq!(
+            synonyms("max.message.bytes"),
+            [own, default],
+            "version {version}"
+        );
         for (name, synonym, default, _) in TOPIC_SETTINGS {
-            if synonym.is_empty() || matches!(name, "max.message.bytes" | "retention.ms" | "segment.ms")
-            {
-                continue;
-            }
             let found = synonyms(name);
-            let (under, value, source) = found.last().unwrap_or_else(|| panic!("{name}: no synonym"));
-            // Some settings of the broker are given in a family: hours, minutes, milliseconds.
-            let same = (value.as_str(), *source) == (default, FROM_DEFAULT);
-            assert!(same || name.contains("ms"), "{name}: {under} {value} {source}");
+            let default = (synonym.to_owned(), default.to_owned(), FROM_DEFAULT);
+            match name {
+                "max.message.bytes" => {}
+                // The broker's are null, and others may stand for them: hours, minutes.
+                "flush.ms" | "retention.ms" | "segment.jitter.ms" | "segment.ms" => {
+                    assert!(
+                        found.iter().all(|(.., source)| *source == FROM_DEFAULT),
+                        "{found:?}"
+                    );
+                }
+                _ if synonym.is_empty() => assert_eq!(found, [], "{name}"),
+                _ => assert_eq!(found.last(), Some(&default), "{name}"),
+            }
         }
         for config in &result.configs {
-            let told = config.documentation.as_ref().is_some_and(|doc| doc.len() > 10);
+            let told = config
+                .documentation
+                .as_ref()
+                .is_some_and(|doc| doc.len() > 10);
             assert_eq!(told, version >= 3, "{} in version {version}", &*config.name);
         }
     }
@@ -246,7 +377,11 @@ fn what_has_no_settings_is_refused() {
             (9, "x", INVALID_REQUEST),
         ] {
             let result = describe(&mut connection, version, &asking(kind, name, None));
-            assert_eq!(result.error_code, error, "{kind} {name}: {:?}", result.error_message);
+            assert_eq!(
+                result.error_code, error,
+                "{kind} {name}: {:?}",
+                result.error_message
+            );
             assert_eq!((result.resource_type, &*result.resource_name), (kind, name));
             assert!(result.configs.is_empty());
         }
@@ -258,33 +393,76 @@ fn what_has_no_settings_is_refused() {
 fn settings_are_changed_one_by_one() {
     let node = shared();
     let mut connection = node.connect();
-    let topic = create(&mut connection, "one-by-one", 1, &[("retention.ms", "1000")]);
+    let topic = create(
+        &mut connection,
+        "one-by-one",
+        1,
+        &[("retention.ms", "1000")],
+    );
     let name = topic.name.as_str();
     for version in 0..=1 {
         let request = change_request(TOPIC, name, &[(SET, "flush.ms", Some("500"))]);
-        assert_eq!(connection.call(version, &request).responses[0].error_code, 0);
+        assert_eq!(
+            connection.call(version, &request).responses[0].error_code,
+            0
+        );
     }
     let set = |value: &str| (Some(value.to_owned()), FROM_TOPIC);
     let mut value = |setting: &str| topic_value(&mut connection, &topic, setting);
     // The others stay.
-    assert_eq!((value("flush.ms"), value("retention.ms")), (set("500"), set("1000")));
-    let steps: [(&[Change<'_>], &str, (Option<String>, i8)); 6] = [
-        (&[(APPEND, "cleanup.policy", Some("compact"))], "cleanup.policy", set("delete,compact")),
-        (&[(APPEND, "cleanup.policy", Some("compact"))], "cleanup.policy", set("delete,compact")),
-        (&[(SUBTRACT, "cleanup.policy", Some("delete"))], "cleanup.policy", set("compact")),
-        (&[(SET, "cleanup.policy", Some("delete"))], "cleanup.policy", set("delete")),
+    assert_eq!(
+        (value("flush.ms"), value("retention.ms")),
+        (set("500"), set("1000"))
+    );
+    type Step<'a> = (&'a [Change<'a>], &'a str, (Option<String>, i8));
+    let steps: [Step<'_>; 6] = [
         (
-            &[(DELETE, "cleanup.policy", None), (SET, "flush.ms", Some("7"))],
+            &[(APPEND, "cleanup.policy", Some("compact"))],
+            "cleanup.policy",
+            set("delete,compact"),
+        ),
+        (
+            &[(APPEND, "cleanup.policy", Some("compact"))],
+            "cleanup.policy",
+            set("delete,compact"),
+        ),
+        (
+            &[(SUBTRACT, "cleanup.policy", Some("delete"))],
+            "cleanup.policy",
+            set("compact"),
+        ),
+        (
+            &[(SET, "cleanup.policy", Some("delete"))],
+            "cleanup.policy",
+            set("delete"),
+        ),
+        (
+            &[
+                (DELETE, "cleanup.policy", None),
+                (SET, "flush.ms", Some("7")),
+            ],
             "cleanup.policy",
             (Some("delete".to_owned()), FROM_DEFAULT),
         ),
         // What is not set can be unset.
-        (&[(DELETE, "segment.ms", None)], "segment.ms", (Some("604800000".to_owned()), FROM_DEFAULT)),
+        (
+            &[(DELETE, "segment.ms", None)],
+            "segment.ms",
+            (Some("604800000".to_owned()), FROM_DEFAULT),
+        ),
     ];
     for (changes, setting, expected) in steps {
-        assert_eq!(change(&mut connection, TOPIC, name, changes), 0, "{changes:?}");
+        assert_eq!(
+            change(&mut connection, TOPIC, name, changes),
+            0,
+            "{changes:?}"
+        );
         while against_another() && topic_value(&mut connection, &topic, setting) != expected {}
-        assert_eq!(topic_value(&mut connection, &topic, setting), expected, "{changes:?}");
+        assert_eq!(
+            topic_value(&mut connection, &topic, setting),
+            expected,
+            "{changes:?}"
+        );
     }
     assert_eq!(topic_value(&mut connection, &topic, "flush.ms"), set("7"));
 }
@@ -297,24 +475,46 @@ fn changes_that_make_no_sense_are_refused_whole() {
     let topic = create(&mut connection, "refused", 1, &[]);
     let missing = unique("missing");
     let good = (SET, "retention.ms", Some("5000"));
-    let refused: [(&str, &[Change<'_>], i16); 11] = [
-        (&topic.name, &[good, (SET, "no.such.setting", Some("1"))], INVALID_CONFIG),
-        (&topic.name, &[good, (SET, "flush.ms", Some("soon"))], INVALID_CONFIG),
-        (&topic.name, &[good, (SET, "flush.ms", Some("-1"))], INVALID_CONFIG),
-        (&topic.name, &[good, (SET, "cleanup.policy", Some("burn"))], INVALID_CONFIG),
-        (&topic.name, &[good, (APPEND, "cleanup.policy", Some("burn"))], INVALID_CONFIG),
-        (&topic.name, &[good, (APPEND, "flush.ms", Some("1"))], INVALID_CONFIG),
-        (&topic.name, &[good, (SUBTRACT, "flush.ms", Some("1"))], INVALID_CONFIG),
-        (&topic.name, &[good, (SET, "flush.ms", None)], INVALID_REQUEST),
-        (&topic.name, &[good, (9, "flush.ms", Some("1"))], INVALID_REQUEST),
-        (&topic.name, &[good, (SET, "flush.ms", Some("1")), (DELETE, "flush.ms", None)], INVALID_REQUEST),
-        (&missing, &[good], UNKNOWN_TOPIC_OR_PARTITION),
+    let bad: [(Vec<Change<'_>>, i16); 10] = [
+        (vec![(SET, "no.such.setting", Some("1"))], INVALID_CONFIG),
+        (vec![(SET, "flush.ms", Some("soon"))], INVALID_CONFIG),
+        (vec![(SET, "flush.ms", Some("-1"))], INVALID_CONFIG),
+        (vec![(SET, "cleanup.policy", Some("burn"))], INVALID_CONFIG),
+        (
+            vec![(APPEND, "cleanup.policy", Some("burn"))],
+            INVALID_CONFIG,
+        ),
+        (vec![(APPEND, "flush.ms", Some("1"))], INVALID_CONFIG),
+        (vec![(SUBTRACT, "flush.ms", Some("1"))], INVALID_CONFIG),
+        (vec![(SET, "flush.ms", None)], INVALID_REQUEST),
+        (
+            vec![(SET, "flush.ms", Some("1")), (DELETE, "flush.ms", None)],
+            INVALID_REQUEST,
+        ),
+        (vec![(9, "flush.ms", Some("1"))], INVALID_REQUEST),
     ];
-    for (name, changes, error) in refused {
-        assert_eq!(change(&mut connection, TOPIC, name, changes), error, "{changes:?}");
+    for (mut changes, error) in bad {
+        if against_another() && changes[0].0 == 9 {
+            // Kafka: UNKNOWN_SERVER_ERROR.
+            continue;
+        }
+        changes.push(good);
+        assert_eq!(
+            change(&mut connection, TOPIC, &topic.name, &changes),
+            error,
+            "{changes:?}"
+        );
         let kept = topic_value(&mut connection, &topic, "retention.ms");
-        assert_eq!(kept, (Some("604800000".to_owned()), FROM_DEFAULT), "{changes:?}");
+        assert_eq!(
+            kept,
+            (Some("604800000".to_owned()), FROM_DEFAULT),
+            "{changes:?}"
+        );
     }
+    assert_eq!(
+        change(&mut connection, TOPIC, &missing, &[good]),
+        UNKNOWN_TOPIC_OR_PARTITION
+    );
 }
 
 // Point 51.
@@ -328,7 +528,10 @@ fn a_validation_changes_nothing() {
     assert_eq!(connection.call(1, &request).responses[0].error_code, 0);
     let bad = [(SET, "flush.ms", Some("x"))];
     let request = change_request(TOPIC, &topic.name, &bad).with_validate_only(true);
-    assert_eq!(connection.call(1, &request).responses[0].error_code, INVALID_CONFIG);
+    assert_eq!(
+        connection.call(1, &request).responses[0].error_code,
+        INVALID_CONFIG
+    );
     let request = replace_request(&topic.name, &[("flush.ms", "1")]).with_validate_only(true);
     assert_eq!(connection.call(2, &request).responses[0].error_code, 0);
     let value = topic_value(&mut connection, &topic, "flush.ms");
@@ -337,7 +540,9 @@ fn a_validation_changes_nothing() {
 
 fn replace_request(name: &str, settings: &[(&str, &str)]) -> AlterConfigsRequest {
     let one = |(name, value): &(&str, &str)| {
-        Replaced::default().with_name(text(name)).with_value(Some(text(value)))
+        Replaced::default()
+            .with_name(text(name))
+            .with_value(Some(text(value)))
     };
     let resource = ReplacedResource::default()
         .with_resource_type(TOPIC)
@@ -355,12 +560,18 @@ fn settings_are_replaced_all_at_once() {
         let settings = [("retention.ms", "1000"), ("flush.ms", "5")];
         let topic = create(&mut connection, "replace", 1, &settings);
         let request = replace_request(&topic.name, &[("flush.ms", "6"), ("segment.ms", "7")]);
-        assert_eq!(connection.call(version, &request).responses[0].error_code, 0);
+        assert_eq!(
+            connection.call(version, &request).responses[0].error_code,
+            0
+        );
         let mut source = |setting| topic_value(&mut connection, &topic, setting);
         while against_another() && source("segment.ms").1 != FROM_TOPIC {}
         assert_eq!(source("flush.ms"), (Some("6".to_owned()), FROM_TOPIC));
         assert_eq!(source("segment.ms"), (Some("7".to_owned()), FROM_TOPIC));
-        assert_eq!(source("retention.ms"), (Some("604800000".to_owned()), FROM_DEFAULT));
+        assert_eq!(
+            source("retention.ms"),
+            (Some("604800000".to_owned()), FROM_DEFAULT)
+        );
         for bad in [("no.such.setting", "1"), ("flush.ms", "x")] {
             let request = replace_request(&topic.name, &[("segment.ms", "8"), bad]);
             let answer = connection.call(version, &request);
@@ -382,7 +593,15 @@ fn a_changed_setting_is_obeyed() {
     set_topic(&mut connection, &topic, "max.message.bytes", "1999");
     while against_another() && refusal(&mut connection, &topic, &set) == 0 {}
     assert_eq!(refusal(&mut connection, &topic, &set), MESSAGE_TOO_LARGE);
-    assert_eq!(change(&mut connection, TOPIC, &topic.name, &[(DELETE, "max.message.bytes", None)]), 0);
+    assert_eq!(
+        change(
+            &mut connection,
+            TOPIC,
+            &topic.name,
+            &[(DELETE, "max.message.bytes", None)]
+        ),
+        0
+    );
     while against_another() && refusal(&mut connection, &topic, &set) != 0 {}
     assert_eq!(refusal(&mut connection, &topic, &set), 0);
 }
@@ -396,10 +615,18 @@ fn a_broker_tells_its_settings() {
         let asked = asking(BROKER, "1", None).with_include_synonyms(true);
         let result = describe(&mut connection, version, &asked);
         assert_eq!(result.error_code, 0, "{:?}", result.error_message);
-        assert!(result.configs.len() > 200, "{} settings", result.configs.len());
+        assert!(
+            result.configs.len() > 200,
+            "{} settings",
+            result.configs.len()
+        );
         let told = |name: &str| {
             let found = row(&result, name);
-            let value = found.value.as_ref().map(ToString::to_string).unwrap_or_default();
+            let value = found
+                .value
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             (value, found.read_only, found.is_sensitive)
         };
         let is = |value: &str, read_only| (value.to_owned(), read_only, false);
@@ -409,14 +636,24 @@ fn a_broker_tells_its_settings() {
         assert_eq!(told("log.cleanup.policy"), is("delete", false));
         assert_eq!(told("log.retention.hours"), is("168", true));
         assert_eq!(told("background.threads"), is("10", false));
-        assert_eq!(told("sasl.kerberos.min.time.before.relogin"), is("60000", false));
-        assert_eq!(told("log.flush.interval.messages"), is("9223372036854775807", false));
+        assert_eq!(
+            told("sasl.kerberos.min.time.before.relogin"),
+            is("60000", false)
+        );
+        assert_eq!(
+            told("log.flush.interval.messages"),
+            is("9223372036854775807", false)
+        );
         let password = row(&result, "ssl.key.password");
         assert_eq!((password.is_sensitive, &password.value), (true, &None));
         let rack = row(&result, "broker.rack");
         assert_eq!((rack.value.as_ref(), rack.read_only), (None, true));
         if version >= 3 {
-            let kinds = ["auto.create.topics.enable", "num.partitions", "log.cleanup.policy"];
+            let kinds = [
+                "auto.create.topics.enable",
+                "num.partitions",
+                "log.cleanup.policy",
+            ];
             assert_eq!(kinds.map(|name| row(&result, name).config_type), [1, 3, 7]);
         }
     }
@@ -445,19 +682,37 @@ fn a_brokers_settings_are_changed_while_it_runs() {
     assert_eq!(found, is("4000", FROM_DYNAMIC_DEFAULT));
     let found = value(&mut connection, BROKER, "", "message.max.bytes");
     assert_eq!(found, is("4000", FROM_DYNAMIC_DEFAULT));
-    assert_eq!(refusal(&mut connection, &topic, &set), 0, "a topic's default follows");
+    assert_eq!(
+        refusal(&mut connection, &topic, &set),
+        0,
+        "a topic's default follows"
+    );
     assert_eq!(change(&mut connection, BROKER, "1", &to("3400")), 0);
     let found = value(&mut connection, BROKER, "1", "message.max.bytes");
     assert_eq!(found, is("3400", FROM_DYNAMIC_BROKER));
     assert_eq!(refusal(&mut connection, &topic, &set), MESSAGE_TOO_LARGE);
     let inherited = topic_value(&mut connection, &topic, "max.message.bytes");
     assert_eq!(inherited, is("3400", FROM_DYNAMIC_BROKER));
-    node.restart(true, |dir| Options::at(dir).set("message.max.bytes", "3000"));
+    node.restart(true, |dir| {
+        Options::at(dir).set("message.max.bytes", "3000")
+    });
     let mut connection = node.connect();
     let found = value(&mut connection, BROKER, "1", "message.max.bytes");
-    assert_eq!(found, is("3400", FROM_DYNAMIC_BROKER), "it was written down");
+    assert_eq!(
+        found,
+        is("3400", FROM_DYNAMIC_BROKER),
+        "it was written down"
+    );
     for name in ["1", ""] {
-        assert_eq!(change(&mut connection, BROKER, name, &[(DELETE, "message.max.bytes", None)]), 0);
+        assert_eq!(
+            change(
+                &mut connection,
+                BROKER,
+                name,
+                &[(DELETE, "message.max.bytes", None)]
+            ),
+            0
+        );
     }
     let found = value(&mut connection, BROKER, "1", "message.max.bytes");
     assert_eq!(found, is("3000", FROM_STATIC));
@@ -473,14 +728,30 @@ fn settings_of_a_start_are_read_only() {
     let node = shared();
     let mut connection = node.connect();
     for name in ["1", ""] {
-        for (setting, value) in [("node.id", "2"), ("num.partitions", "3"), ("broker.rack", "r")] {
-            let code = change(&mut connection, BROKER, name, &[(SET, setting, Some(value))]);
+        for (setting, value) in [
+            ("node.id", "2"),
+            ("num.partitions", "3"),
+            ("broker.rack", "r"),
+        ] {
+            let code = change(
+                &mut connection,
+                BROKER,
+                name,
+                &[(SET, setting, Some(value))],
+            );
             assert_eq!(code, INVALID_REQUEST, "{setting} of {name:?}");
         }
         let bad = [(SET, "message.max.bytes", Some("many"))];
-        assert!(matches!(change(&mut connection, BROKER, name, &bad), INVALID_REQUEST | INVALID_CONFIG));
+        assert!(matches!(
+            change(&mut connection, BROKER, name, &bad),
+            INVALID_REQUEST | INVALID_CONFIG
+        ));
     }
-    let found = describe(&mut connection, 4, &asking(BROKER, "1", Some(&["num.partitions"])));
+    let found = describe(
+        &mut connection,
+        4,
+        &asking(BROKER, "1", Some(&["num.partitions"])),
+    );
     assert_eq!(value_of(&found, "num.partitions").0.as_deref(), Some("1"));
 }
 
@@ -498,9 +769,82 @@ fn settings_that_are_only_stored_can_be_altered() {
         ("log.flush.interval.messages", "5000"),
         ("log.cleaner.threads", "2"),
     ] {
-        assert_eq!(change(&mut connection, BROKER, "1", &[(SET, setting, Some(value))]), 0, "{setting}");
+        assert_eq!(
+            change(&mut connection, BROKER, "1", &[(SET, setting, Some(value))]),
+            0,
+            "{setting}"
+        );
         let found = describe(&mut connection, 4, &asking(BROKER, "1", Some(&[setting])));
         let expected = (Some(value.to_owned()), FROM_DYNAMIC_BROKER);
         assert_eq!(value_of(&found, setting), expected);
+    }
+}
+
+#[test]
+fn zz_dump() {
+    let node = shared();
+    let mut connection = node.connect();
+    let topic = create(&mut connection, "dump", 1, &[]);
+    let result = describe(
+        &mut connection,
+        4,
+        &asking(TOPIC, &topic.name, None).with_include_synonyms(true),
+    );
+    for c in &result.configs {
+        let s: Vec<String> = c
+            .synonyms
+            .iter()
+            .map(|s| {
+                format!(
+                    "{}={}@{}",
+                    &*s.name,
+                    s.value
+                        .as_ref()
+                        .map(|v| v.to_string())
+                        .unwrap_or("null".into()),
+                    s.source
+                )
+            })
+            .collect();
+        println!(
+            "{} {:?} src={} type={} {:?}",
+            &*c.name,
+            c.value.as_ref().map(|v| v.to_string()),
+            c.config_source,
+            c.config_type,
+            s
+        );
+    }
+    let result = describe(
+        &mut connection,
+        4,
+        &asking(BROKER, "1", None).with_include_synonyms(true),
+    );
+    for c in &result.configs {
+        let s: Vec<String> = c
+            .synonyms
+            .iter()
+            .map(|s| {
+                format!(
+                    "{}={}@{}",
+                    &*s.name,
+                    s.value
+                        .as_ref()
+                        .map(|v| v.to_string())
+                        .unwrap_or("null".into()),
+                    s.source
+                )
+            })
+            .collect();
+        println!(
+            "B {} {:?} ro={} sens={} src={} type={} {:?}",
+            &*c.name,
+            c.value.as_ref().map(|v| v.to_string()),
+            c.read_only,
+            c.is_sensitive,
+            c.config_source,
+            c.config_type,
+            s
+        );
     }
 }

@@ -21,7 +21,10 @@ const LAST: i16 = 18;
 /// Bytes of records in each partition of an answer.
 fn sizes(partitions: &[PartitionData]) -> Vec<(i32, usize)> {
     let size = |p: &PartitionData| p.records.as_ref().map_or(0, Bytes::len);
-    partitions.iter().map(|p| (p.partition_index, size(p))).collect()
+    partitions
+        .iter()
+        .map(|p| (p.partition_index, size(p)))
+        .collect()
 }
 
 // Point 34.
@@ -41,13 +44,21 @@ fn a_fetch_begins_with_the_batch_that_has_the_offset() {
         let expected = [(0, 4), (5, 5), (6, 15)];
         assert_eq!(spans(&found), expected[first..], "offset {offset}");
         // All of each batch, bit for bit behind the two fields that the broker writes.
-        assert_eq!(&found[17..sets[first].len()], &sets[first][17..], "offset {offset}");
+        assert_eq!(
+            &found[17..sets[first].len()],
+            &sets[first][17..],
+            "offset {offset}"
+        );
     }
 }
 
 // Point 34: with more batches than one answer has, and sizes that don't fall on their borders.
 #[test]
 fn batches_are_never_cut_and_none_is_left_out() {
+    if against_another() {
+        // Kafka may end an answer with a part of a batch, which clients ignore.
+        return;
+    }
     let node = shared();
     let mut connection = node.connect();
     let topic = create(&mut connection, "whole", 1, &[]);
@@ -81,12 +92,20 @@ fn a_first_batch_beyond_the_limits_is_given_all_the_same() {
         store(&mut connection, &topic, index, &sized(5_000));
     }
     for (of_partition, of_all) in [(1, PLENTY), (PLENTY, 1), (1, 1), (0, 0), (100, 4_999)] {
-        let all = [(0, 0, of_partition), (1, 0, of_partition), (2, 0, of_partition)];
+        let all = [
+            (0, 0, of_partition),
+            (1, 0, of_partition),
+            (2, 0, of_partition),
+        ];
         let request = fetch_request(vec![wanted(BY_NAME, &topic, &all)]);
         let answer = connection.call(BY_NAME, &request.with_max_bytes(of_all));
         let found = sizes(&partitions_of(answer));
         // Of the first partition that has one, and of no other: it isn't the first any more.
-        assert_eq!(found, [(0, 0), (1, 5_000), (2, 0)], "{of_partition} {of_all}");
+        assert_eq!(
+            found,
+            [(0, 0), (1, 5_000), (2, 0)],
+            "{of_partition} {of_all}"
+        );
     }
 }
 
@@ -130,7 +149,9 @@ fn the_brokers_own_limit_holds() {
     assert_eq!(records_at(&mut connection, &topic, 0, 0).len(), 2_000);
     // More than can ever come together isn't waited for.
     let asked = fetch_request(vec![wanted(BY_NAME, &topic, &[(0, 0, PLENTY)])]);
-    let asked = asked.with_min_bytes(PLENTY).with_max_wait_ms(super::wire::FOR_EVER);
+    let asked = asked
+        .with_min_bytes(PLENTY)
+        .with_max_wait_ms(super::wire::FOR_EVER);
     let answer = connection.call(BY_NAME, &asked);
     assert!(partitions_of(answer)[0].records.is_some());
 }
@@ -142,19 +163,39 @@ fn offsets_outside_the_log_are_out_of_range_and_its_end_is_not() {
     let mut connection = node.connect();
     let topic = create(&mut connection, "range", 1, &[]);
     let empty = fetch(&mut connection, &topic, 0, 0);
-    assert_eq!((empty.error_code, empty.high_watermark, empty.log_start_offset), (0, 0, 0));
+    assert_eq!(
+        (
+            empty.error_code,
+            empty.high_watermark,
+            empty.log_start_offset
+        ),
+        (0, 0, 0)
+    );
     store(&mut connection, &topic, 0, &batch(4));
     for offset in [-1, -2, 5, i64::MAX] {
         let found = fetch(&mut connection, &topic, 0, offset);
         assert_eq!(found.error_code, OFFSET_OUT_OF_RANGE, "offset {offset}");
         assert_eq!(found.records.map_or(0, |records| records.len()), 0);
-        assert!(matches!(found.high_watermark, -1 | 4), "{}", found.high_watermark);
+        assert!(
+            matches!(found.high_watermark, -1 | 4),
+            "{}",
+            found.high_watermark
+        );
     }
     let end = fetch(&mut connection, &topic, 0, 4);
-    assert_eq!((end.error_code, end.high_watermark, end.last_stable_offset), (0, 4, 4));
+    assert_eq!(
+        (end.error_code, end.high_watermark, end.last_stable_offset),
+        (0, 4, 4)
+    );
     assert_eq!(end.records.map_or(0, |records| records.len()), 0);
-    assert_eq!(super::retention::delete_before(&mut connection, &topic, 2), (0, 2));
-    assert_eq!(fetch(&mut connection, &topic, 0, 1).error_code, OFFSET_OUT_OF_RANGE);
+    assert_eq!(
+        super::retention::delete_before(&mut connection, &topic, 2),
+        (0, 2)
+    );
+    assert_eq!(
+        fetch(&mut connection, &topic, 0, 1).error_code,
+        OFFSET_OUT_OF_RANGE
+    );
     // The batch still begins below; clients drop what they didn't ask for.
     let rest = fetch(&mut connection, &topic, 0, 2);
     assert_eq!((rest.error_code, rest.log_start_offset), (0, 2));
@@ -173,9 +214,16 @@ fn partitions_that_do_not_exist_are_told_beside_those_that_do() {
         let request = fetch_request(vec![wanted(version, &topic, &asked)]);
         let mut partitions = partitions_of(connection.call(version, &request));
         partitions.sort_by_key(|p| p.partition_index);
-        let codes: Vec<_> = partitions.iter().map(|p| (p.partition_index, p.error_code)).collect();
+        let codes: Vec<_> = partitions
+            .iter()
+            .map(|p| (p.partition_index, p.error_code))
+            .collect();
         let unknown = UNKNOWN_TOPIC_OR_PARTITION;
-        assert_eq!(codes, [(-1, unknown), (0, 0), (1, unknown)], "version {version}");
+        assert_eq!(
+            codes,
+            [(-1, unknown), (0, 0), (1, unknown)],
+            "version {version}"
+        );
         assert!(partitions[2].records.as_ref().is_none_or(Bytes::is_empty));
     }
 }
@@ -193,14 +241,21 @@ fn topics_are_known_by_id_since_version_13() {
     };
     for version in 13..=LAST {
         let found = fetch_in(&mut connection, version, &topic, 1, 0);
-        assert_eq!((found.error_code, found.high_watermark), (0, 3), "version {version}");
+        assert_eq!(
+            (found.error_code, found.high_watermark),
+            (0, 3),
+            "version {version}"
+        );
         let found = fetch_in(&mut connection, version, &nobody, 0, 0);
         assert_eq!(found.error_code, UNKNOWN_TOPIC_ID, "version {version}");
         assert_eq!(found.high_watermark, -1);
     }
     for version in 4..=BY_NAME {
         let found = fetch_in(&mut connection, version, &nobody, 0, 0);
-        assert_eq!(found.error_code, UNKNOWN_TOPIC_OR_PARTITION, "version {version}");
+        assert_eq!(
+            found.error_code, UNKNOWN_TOPIC_OR_PARTITION,
+            "version {version}"
+        );
     }
 }
 
@@ -224,7 +279,10 @@ fn leader_epochs_are_compared() {
     let topic = create(&mut connection, "epochs", 1, &[]);
     store(&mut connection, &topic, 0, &batch(3));
     let present = with_epochs(&mut connection, &topic, 0, (0, -1));
-    assert_eq!((present.error_code, present.records.map(|r| spans(&r))), (0, Some(vec![(0, 2)])));
+    assert_eq!(
+        (present.error_code, present.records.map(|r| spans(&r))),
+        (0, Some(vec![(0, 2)]))
+    );
     let future = with_epochs(&mut connection, &topic, 0, (1, -1));
     assert_eq!(future.error_code, UNKNOWN_LEADER_EPOCH);
     assert_eq!(future.records.map_or(0, |records| records.len()), 0);
@@ -234,11 +292,20 @@ fn leader_epochs_are_compared() {
     // The client has more of the epoch than the log: it has to cut off.
     let longer = with_epochs(&mut connection, &topic, 9, (0, 0));
     assert_eq!(longer.error_code, 0);
-    assert_eq!((longer.diverging_epoch.epoch, longer.diverging_epoch.end_offset), (0, 3));
+    assert_eq!(
+        (
+            longer.diverging_epoch.epoch,
+            longer.diverging_epoch.end_offset
+        ),
+        (0, 3)
+    );
     assert_eq!(longer.records.map_or(0, |records| records.len()), 0);
     // An epoch that is not known here ends nowhere.
     let unknown = with_epochs(&mut connection, &topic, 0, (0, 7));
-    assert_eq!((unknown.error_code, unknown.diverging_epoch.epoch), (OFFSET_OUT_OF_RANGE, -1));
+    assert_eq!(
+        (unknown.error_code, unknown.diverging_epoch.epoch),
+        (OFFSET_OUT_OF_RANGE, -1)
+    );
 }
 
 // Point 29, as far as there are no transactions: all that is stored is stable, and nothing aborted.

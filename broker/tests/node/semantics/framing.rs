@@ -36,7 +36,10 @@ fn answers_leave_in_the_order_of_requests() {
     let mut connection = node.connect();
     let topic = create(&mut connection, "order", 4, &[]);
     let nothing_yet = fetch_request(vec![wanted(BY_NAME, &topic, &[(0, 0, PLENTY)])]);
-    let waiting = connection.send(BY_NAME, &nothing_yet.with_max_wait_ms(200).with_min_bytes(1));
+    let waiting = connection.send(
+        BY_NAME,
+        &nothing_yet.with_max_wait_ms(200).with_min_bytes(1),
+    );
     let metadata = connection.send(9, &MetadataRequest::default().with_topics(Some(Vec::new())));
     let set = produce_request(BY_NAME, &topic, ALL, vec![(1, Some(batch(3)))]);
     let produced = connection.send(BY_NAME, &set);
@@ -68,7 +71,10 @@ fn pipelined_batches_are_appended_in_the_order_sent() {
         let answer = connection.receive::<ProduceRequest>(BY_NAME, id);
         let outcome = &answer.responses[0].partition_responses[0];
         let expected = (n % 4, 0, i64::from(n / 4) * 2);
-        assert_eq!((outcome.index, outcome.error_code, outcome.base_offset), expected);
+        assert_eq!(
+            (outcome.index, outcome.error_code, outcome.base_offset),
+            expected
+        );
     }
 }
 
@@ -85,7 +91,10 @@ fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
         let answer = connection.frame().expect("an answer");
         let answer = decoded::<ApiVersionsRequest>(0, 77, answer);
         assert_eq!(answer.error_code, UNSUPPORTED_VERSION, "version {version}");
-        let own = ApiVersion::default().with_api_key(18).with_min_version(0).with_max_version(4);
+        let own = ApiVersion::default()
+            .with_api_key(18)
+            .with_min_version(0)
+            .with_max_version(4);
         assert_eq!(answer.api_keys, [own]);
         // The client goes on with what it learnt.
         assert_eq!(connection.call(3, &api_versions("a", "1")).error_code, 0);
@@ -98,12 +107,23 @@ fn names_of_client_software_are_checked() {
     let node = shared();
     let mut connection = node.connect();
     for version in [3, 4] {
-        for (name, number) in [("", "1"), ("a", ""), ("a b", "1"), ("a", "1_0"), ("-a", "1"), ("a.", "1")] {
+        for (name, number) in [
+            ("", "1"),
+            ("a", ""),
+            ("a b", "1"),
+            ("a", "1_0"),
+            ("-a", "1"),
+            ("a.", "1"),
+        ] {
             let answer = connection.call(version, &api_versions(name, number));
             assert_eq!(answer.error_code, INVALID_REQUEST, "{name:?} {number:?}");
             assert!(answer.api_keys.is_empty());
         }
-        for (name, number) in [("a", "1"), ("apache-kafka-java", "4.1.0"), ("x--.y", "0.-1")] {
+        for (name, number) in [
+            ("a", "1"),
+            ("apache-kafka-java", "4.1.0"),
+            ("x--.y", "0.-1"),
+        ] {
             let answer = connection.call(version, &api_versions(name, number));
             assert_eq!(answer.error_code, 0, "{name:?} {number:?}");
         }
@@ -135,7 +155,16 @@ fn versions_that_are_not_served_close_the_connection() {
     // Advertised from 0, because old librdkafka looks for it, but as little served as by Kafka.
     refused.extend([(0, 0), (0, 1), (0, 2)]);
     // What only brokers speak, what Kafka 4.0 took away, what nobody has.
-    refused.extend([(4, 0), (5, 0), (6, 0), (7, 0), (52, 0), (999, 0), (-1, 0), (i16::MAX, 0)]);
+    refused.extend([
+        (4, 0),
+        (5, 0),
+        (6, 0),
+        (7, 0),
+        (52, 0),
+        (999, 0),
+        (-1, 0),
+        (i16::MAX, 0),
+    ]);
     // InitProducerId 6 is Kafka's own, but not switched on.
     for (key, version) in refused {
         let mut connection = node.connect();
@@ -215,10 +244,20 @@ fn frames_above_the_size_limit_close_the_connection() {
     let node = Node::start(|dir| Options::at(dir).set("socket.request.max.bytes", "5000"));
     let mut connection = node.connect();
     let topic = create(&mut connection, "limit", 1, &[]);
-    let small = produce_request(BY_NAME, &topic, ALL, vec![(0, Some(super::records::sized(4000)))]);
+    let small = produce_request(
+        BY_NAME,
+        &topic,
+        ALL,
+        vec![(0, Some(super::records::sized(4000)))],
+    );
     let answer = connection.call(BY_NAME, &small);
     assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
-    let large = produce_request(BY_NAME, &topic, ALL, vec![(0, Some(super::records::sized(5000)))]);
+    let large = produce_request(
+        BY_NAME,
+        &topic,
+        ALL,
+        vec![(0, Some(super::records::sized(5000)))],
+    );
     connection.send(BY_NAME, &large);
     connection.assert_closes("more than socket.request.max.bytes");
 }
@@ -232,7 +271,9 @@ fn with_tagged_header<R: Request>(version: i16, message: &R) -> BytesMut {
         .with_client_id(None)
         .with_unknown_tagged_field(77, Bytes::from_static(b"of tomorrow"));
     let mut frame = BytesMut::new();
-    header.encode(&mut frame, R::header_version(version)).expect("a header");
+    header
+        .encode(&mut frame, R::header_version(version))
+        .expect("a header");
     message.encode(&mut frame, version).expect("a request");
     frame
 }
@@ -246,10 +287,14 @@ fn tagged_fields_that_are_not_known_are_skipped() {
     let tag = || Bytes::from_static(b"of tomorrow");
 
     let mut produce = produce_request(BY_NAME, &topic, ALL, Vec::new());
-    let set = PartitionProduceData::default().with_index(0).with_records(Some(batch(2)));
+    let set = PartitionProduceData::default()
+        .with_index(0)
+        .with_records(Some(batch(2)));
     let set = set.with_unknown_tagged_field(90, tag());
     produce.topic_data[0].partition_data = vec![set];
-    produce.topic_data[0].unknown_tagged_fields.insert(91, tag());
+    produce.topic_data[0]
+        .unknown_tagged_fields
+        .insert(91, tag());
     let produce = produce.with_unknown_tagged_field(92, tag());
     connection.send_frame(&with_tagged_header(BY_NAME, &produce));
     let answer = connection.receive::<ProduceRequest>(BY_NAME, 5);

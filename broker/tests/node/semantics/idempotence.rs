@@ -13,14 +13,24 @@ const INVALID_REQUEST: i16 = 42;
 const OUT_OF_ORDER: i16 = 45;
 const INVALID_PRODUCER_EPOCH: i16 = 47;
 
+/// Kafka's answer while it fetches more ids.
+const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
+
 fn init(connection: &mut Connection, version: i16, id: i64, epoch: i16) -> InitProducerIdResponse {
     let mut request = InitProducerIdRequest::default()
         .with_transactional_id(None)
         .with_transaction_timeout_ms(i32::MAX);
     if version >= 3 {
-        request = request.with_producer_id(ProducerId(id)).with_producer_epoch(epoch);
+        request = request
+            .with_producer_id(ProducerId(id))
+            .with_producer_epoch(epoch);
     }
-    connection.call(version, &request)
+    loop {
+        let given = connection.call(version, &request);
+        if given.error_code != COORDINATOR_LOAD_IN_PROGRESS || !against_another() {
+            return given;
+        }
+    }
 }
 
 /// An id that nobody has.
@@ -39,7 +49,11 @@ fn every_producer_is_given_an_id_of_its_own() {
         let mut connection = node.connect();
         for _ in 0..3 {
             let given = init(&mut connection, version, -1, -1);
-            assert_eq!((given.error_code, given.producer_epoch), (0, 0), "version {version}");
+            assert_eq!(
+                (given.error_code, given.producer_epoch),
+                (0, 0),
+                "version {version}"
+            );
             ids.push(given.producer_id.0);
         }
     }
@@ -77,7 +91,10 @@ fn an_empty_transactional_id_is_refused() {
         .with_transactional_id(Some(text("").into()))
         .with_transaction_timeout_ms(1000);
     for version in 0..=5 {
-        assert_eq!(connection.call(version, &request).error_code, INVALID_REQUEST);
+        assert_eq!(
+            connection.call(version, &request).error_code,
+            INVALID_REQUEST
+        );
     }
 }
 
@@ -94,13 +111,31 @@ fn a_retry_within_the_last_five_batches_gets_its_first_offset() {
     }
     for (n, set) in (0..).zip(&sent) {
         let outcome = produce(&mut connection, &topic, 0, set);
-        let expected = if n < 2 { (OUT_OF_ORDER, -1) } else { (0, n * 3) };
-        assert_eq!((outcome.error_code, outcome.base_offset), expected, "batch {n}");
+        let expected = if n < 2 {
+            (OUT_OF_ORDER, -1)
+        } else {
+            (0, n * 3)
+        };
+        assert_eq!(
+            (outcome.error_code, outcome.base_offset),
+            expected,
+            "batch {n}"
+        );
     }
     // First and last sequence are what a retry is known by.
-    assert_eq!(refusal(&mut connection, &topic, &sequenced(id, 0, 18, 2)), OUT_OF_ORDER);
-    assert_eq!(fetch(&mut connection, &topic, 0, 0).high_watermark, 21, "nothing came twice");
-    assert_eq!(store(&mut connection, &topic, 0, &sequenced(id, 0, 21, 1)), 21);
+    assert_eq!(
+        refusal(&mut connection, &topic, &sequenced(id, 0, 18, 2)),
+        OUT_OF_ORDER
+    );
+    assert_eq!(
+        fetch(&mut connection, &topic, 0, 0).high_watermark,
+        21,
+        "nothing came twice"
+    );
+    assert_eq!(
+        store(&mut connection, &topic, 0, &sequenced(id, 0, 21, 1)),
+        21
+    );
 }
 
 // Point 19: a retry is answered as the batch was.
@@ -118,8 +153,19 @@ fn a_retry_gets_its_first_append_time() {
         std::thread::yield_now();
     }
     let again = produce(&mut connection, &topic, 0, &set);
-    let answer = (first.error_code, first.base_offset, first.log_append_time_ms);
-    assert_eq!((again.error_code, again.base_offset, again.log_append_time_ms), answer);
+    let answer = (
+        first.error_code,
+        first.base_offset,
+        first.log_append_time_ms,
+    );
+    assert_eq!(
+        (
+            again.error_code,
+            again.base_offset,
+            again.log_append_time_ms
+        ),
+        answer
+    );
 }
 
 // Point 19.
@@ -129,15 +175,28 @@ fn a_gap_is_refused_and_does_not_stand_in_the_way() {
     let mut connection = node.connect();
     let topic = create(&mut connection, "gap", 1, &[]);
     let id = producer(&mut connection);
-    assert_eq!(store(&mut connection, &topic, 0, &sequenced(id, 0, 0, 4)), 0);
+    assert_eq!(
+        store(&mut connection, &topic, 0, &sequenced(id, 0, 0, 4)),
+        0
+    );
     for sequence in [5, 40, i32::MAX] {
         let outcome = produce(&mut connection, &topic, 0, &sequenced(id, 0, sequence, 1));
-        assert_eq!((outcome.error_code, outcome.base_offset), (OUT_OF_ORDER, -1), "{sequence}");
+        assert_eq!(
+            (outcome.error_code, outcome.base_offset),
+            (OUT_OF_ORDER, -1),
+            "{sequence}"
+        );
     }
-    assert_eq!(store(&mut connection, &topic, 0, &sequenced(id, 0, 4, 1)), 4);
+    assert_eq!(
+        store(&mut connection, &topic, 0, &sequenced(id, 0, 4, 1)),
+        4
+    );
     // Each partition for itself.
     let other = create(&mut connection, "gap-other", 1, &[]);
-    assert_eq!(store(&mut connection, &other, 0, &sequenced(id, 0, 0, 1)), 0);
+    assert_eq!(
+        store(&mut connection, &other, 0, &sequenced(id, 0, 0, 1)),
+        0
+    );
 }
 
 // Point 20.
@@ -151,11 +210,23 @@ fn sequences_go_on_from_zero_after_the_greatest() {
     let wrapping = sequenced(id, 0, i32::MAX - 1, 4);
     assert_eq!(store(&mut connection, &topic, 0, &wrapping), 0);
     assert_eq!(store(&mut connection, &topic, 0, &wrapping), 0, "a retry");
-    assert_eq!(refusal(&mut connection, &topic, &sequenced(id, 0, 0, 1)), OUT_OF_ORDER);
-    assert_eq!(store(&mut connection, &topic, 0, &sequenced(id, 0, 2, 1)), 4);
+    assert_eq!(
+        refusal(&mut connection, &topic, &sequenced(id, 0, 0, 1)),
+        OUT_OF_ORDER
+    );
+    assert_eq!(
+        store(&mut connection, &topic, 0, &sequenced(id, 0, 2, 1)),
+        4
+    );
     let next = producer(&mut connection);
-    assert_eq!(store(&mut connection, &topic, 0, &sequenced(next, 0, i32::MAX, 1)), 5);
-    assert_eq!(store(&mut connection, &topic, 0, &sequenced(next, 0, 0, 1)), 6);
+    assert_eq!(
+        store(&mut connection, &topic, 0, &sequenced(next, 0, i32::MAX, 1)),
+        5
+    );
+    assert_eq!(
+        store(&mut connection, &topic, 0, &sequenced(next, 0, 0, 1)),
+        6
+    );
 }
 
 // Point 20.
@@ -165,12 +236,30 @@ fn a_new_epoch_begins_at_zero_and_ends_the_old_one() {
     let mut connection = node.connect();
     let topic = create(&mut connection, "epoch", 1, &[]);
     let id = producer(&mut connection);
-    assert_eq!(store(&mut connection, &topic, 0, &sequenced(id, 3, 0, 2)), 0);
-    assert_eq!(refusal(&mut connection, &topic, &sequenced(id, 4, 2, 1)), OUT_OF_ORDER);
-    assert_eq!(store(&mut connection, &topic, 0, &sequenced(id, 4, 0, 1)), 2);
-    assert_eq!(refusal(&mut connection, &topic, &sequenced(id, 3, 2, 1)), INVALID_PRODUCER_EPOCH);
-    assert_eq!(refusal(&mut connection, &topic, &sequenced(id, 3, 0, 2)), INVALID_PRODUCER_EPOCH);
-    assert_eq!(store(&mut connection, &topic, 0, &sequenced(id, 4, 1, 1)), 3);
+    assert_eq!(
+        store(&mut connection, &topic, 0, &sequenced(id, 3, 0, 2)),
+        0
+    );
+    assert_eq!(
+        refusal(&mut connection, &topic, &sequenced(id, 4, 2, 1)),
+        OUT_OF_ORDER
+    );
+    assert_eq!(
+        store(&mut connection, &topic, 0, &sequenced(id, 4, 0, 1)),
+        2
+    );
+    assert_eq!(
+        refusal(&mut connection, &topic, &sequenced(id, 3, 2, 1)),
+        INVALID_PRODUCER_EPOCH
+    );
+    assert_eq!(
+        refusal(&mut connection, &topic, &sequenced(id, 3, 0, 2)),
+        INVALID_PRODUCER_EPOCH
+    );
+    assert_eq!(
+        store(&mut connection, &topic, 0, &sequenced(id, 4, 1, 1)),
+        3
+    );
 }
 
 // Point 21.
@@ -180,9 +269,18 @@ fn a_producer_that_is_not_known_may_begin_anywhere() {
     let mut connection = node.connect();
     let topic = create(&mut connection, "stranger", 1, &[]);
     let id = producer(&mut connection);
-    assert_eq!(store(&mut connection, &topic, 0, &sequenced(id, 7, 1000, 3)), 0);
-    assert_eq!(store(&mut connection, &topic, 0, &sequenced(id, 7, 1003, 1)), 3);
-    assert_eq!(refusal(&mut connection, &topic, &sequenced(id, 7, 0, 1)), OUT_OF_ORDER);
+    assert_eq!(
+        store(&mut connection, &topic, 0, &sequenced(id, 7, 1000, 3)),
+        0
+    );
+    assert_eq!(
+        store(&mut connection, &topic, 0, &sequenced(id, 7, 1003, 1)),
+        3
+    );
+    assert_eq!(
+        refusal(&mut connection, &topic, &sequenced(id, 7, 0, 1)),
+        OUT_OF_ORDER
+    );
 }
 
 // Point 21: producer.id.expiration.ms.
@@ -195,7 +293,10 @@ fn a_producer_that_was_silent_for_long_is_forgotten() {
     let mut connection = node.connect();
     let topic = create(&mut connection, "expiry", 1, &[]);
     let id = producer(&mut connection);
-    assert_eq!(store(&mut connection, &topic, 0, &sequenced(id, 0, 0, 1)), 0);
+    assert_eq!(
+        store(&mut connection, &topic, 0, &sequenced(id, 0, 0, 1)),
+        0
+    );
     let begun = std::time::Instant::now();
     loop {
         let outcome = produce(&mut connection, &topic, 0, &sequenced(id, 0, 500, 1));
@@ -204,7 +305,10 @@ fn a_producer_that_was_silent_for_long_is_forgotten() {
             return;
         }
         assert_eq!(outcome.error_code, OUT_OF_ORDER);
-        assert!(begun.elapsed() < PATIENCE, "the producer is never forgotten");
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "the producer is never forgotten"
+        );
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
@@ -223,7 +327,10 @@ fn what_is_known_of_producers_outlives_the_broker() {
     let mut ids = vec![id];
     let sent = |n: i32| sequenced(id, 1, n * 2, 2);
     for n in 0..6 {
-        assert_eq!(store(&mut connection, &topic, 0, &sent(n)), i64::from(n) * 2);
+        assert_eq!(
+            store(&mut connection, &topic, 0, &sent(n)),
+            i64::from(n) * 2
+        );
     }
     for (round, kill) in (0..).zip([true, false, true, true, false]) {
         node.restart(kill, options);
@@ -231,15 +338,34 @@ fn what_is_known_of_producers_outlives_the_broker() {
         // One that was acknowledged is known, one that is too old or from the past epoch refused.
         let last = 5 + round;
         for n in last - 4..=last {
-            assert_eq!(store(&mut connection, &topic, 0, &sent(n)), i64::from(n) * 2, "kill: {kill}");
+            assert_eq!(
+                store(&mut connection, &topic, 0, &sent(n)),
+                i64::from(n) * 2,
+                "kill: {kill}"
+            );
         }
-        assert_eq!(refusal(&mut connection, &topic, &sent(last - 5)), OUT_OF_ORDER);
-        assert_eq!(refusal(&mut connection, &topic, &sent(last + 2)), OUT_OF_ORDER);
+        assert_eq!(
+            refusal(&mut connection, &topic, &sent(last - 5)),
+            OUT_OF_ORDER
+        );
+        assert_eq!(
+            refusal(&mut connection, &topic, &sent(last + 2)),
+            OUT_OF_ORDER
+        );
         let old = sequenced(id, 0, 0, 1);
-        assert_eq!(refusal(&mut connection, &topic, &old), INVALID_PRODUCER_EPOCH);
-        assert_eq!(fetch(&mut connection, &topic, 0, 0).high_watermark, i64::from(last + 1) * 2);
+        assert_eq!(
+            refusal(&mut connection, &topic, &old),
+            INVALID_PRODUCER_EPOCH
+        );
+        assert_eq!(
+            fetch(&mut connection, &topic, 0, 0).high_watermark,
+            i64::from(last + 1) * 2
+        );
         let next = sent(last + 1);
-        assert_eq!(store(&mut connection, &topic, 0, &next), i64::from(last + 1) * 2);
+        assert_eq!(
+            store(&mut connection, &topic, 0, &next),
+            i64::from(last + 1) * 2
+        );
         let fresh = producer(&mut connection);
         assert!(!ids.contains(&fresh), "{fresh} was given away before");
         ids.push(fresh);
@@ -266,18 +392,36 @@ fn what_is_known_of_producers_outlives_their_records() {
     }
     let mut node = Node::start(Options::at);
     let mut connection = node.connect();
-    let topic = create(&mut connection, "outlive", 1, &[("segment.bytes", "1048576")]);
+    let topic = create(
+        &mut connection,
+        "outlive",
+        1,
+        &[("segment.bytes", "1048576")],
+    );
     let id = producer(&mut connection);
     for n in 0..4 {
-        assert_eq!(store(&mut connection, &topic, 0, &large(id, n)), i64::from(n));
+        assert_eq!(
+            store(&mut connection, &topic, 0, &large(id, n)),
+            i64::from(n)
+        );
     }
-    assert_eq!(super::retention::delete_before(&mut connection, &topic, 4), (0, 4));
+    assert_eq!(
+        super::retention::delete_before(&mut connection, &topic, 4),
+        (0, 4)
+    );
     for kill in [false, true] {
         node.restart(kill, Options::at);
         let mut connection = node.connect();
         assert_eq!(fetch(&mut connection, &topic, 0, 4).log_start_offset, 4);
-        assert_eq!(store(&mut connection, &topic, 0, &large(id, 3)), 3, "a retry, kill: {kill}");
-        assert_eq!(refusal(&mut connection, &topic, &sequenced(id, 0, 9, 1)), OUT_OF_ORDER);
+        assert_eq!(
+            store(&mut connection, &topic, 0, &large(id, 3)),
+            3,
+            "a retry, kill: {kill}"
+        );
+        assert_eq!(
+            refusal(&mut connection, &topic, &sequenced(id, 0, 9, 1)),
+            OUT_OF_ORDER
+        );
     }
     let mut connection = node.connect();
     assert_eq!(store(&mut connection, &topic, 0, &large(id, 4)), 4);

@@ -26,7 +26,9 @@ fn by_name(name: &str) -> MetadataRequestTopic {
 }
 
 fn by_id(id: Uuid) -> MetadataRequestTopic {
-    MetadataRequestTopic::default().with_name(None).with_topic_id(id)
+    MetadataRequestTopic::default()
+        .with_name(None)
+        .with_topic_id(id)
 }
 
 /// A request for these topics that makes none.
@@ -36,25 +38,42 @@ fn asking(version: i16, topics: Option<Vec<MetadataRequestTopic>>) -> MetadataRe
         .with_allow_auto_topic_creation(version < 4)
 }
 
-fn ask(connection: &mut Connection, version: i16, topic: MetadataRequestTopic) -> MetadataResponseTopic {
+fn ask(
+    connection: &mut Connection,
+    version: i16,
+    topic: MetadataRequestTopic,
+) -> MetadataResponseTopic {
     let mut answer = connection.call(version, &asking(version, Some(vec![topic])));
     assert_eq!((answer.error_code, answer.topics.len()), (0, 1));
     answer.topics.remove(0)
 }
 
 fn named<'a>(answer: &'a MetadataResponse, topic: &Topic) -> Option<&'a MetadataResponseTopic> {
-    answer.topics.iter().find(|row| row.name.as_ref().is_some_and(|name| ***name == topic.name))
+    answer
+        .topics
+        .iter()
+        .find(|row| row.name.as_ref().is_some_and(|name| ***name == topic.name))
 }
 
 fn assert_whole(row: &MetadataResponseTopic, topic: &Topic, partitions: i32, version: i16) {
     assert_eq!(row.error_code, 0, "version {version}");
     assert!(!row.is_internal);
-    assert_eq!(row.topic_id, if version < 10 { Uuid::nil() } else { topic.id });
+    assert_eq!(
+        row.topic_id,
+        if version < 10 { Uuid::nil() } else { topic.id }
+    );
     let mut indexes: Vec<i32> = row.partitions.iter().map(|p| p.partition_index).collect();
     indexes.sort_unstable();
-    assert!(indexes.iter().copied().eq(0..partitions), "version {version}: {indexes:?}");
+    assert!(
+        indexes.iter().copied().eq(0..partitions),
+        "version {version}: {indexes:?}"
+    );
     for partition in &row.partitions {
-        assert_eq!((partition.error_code, partition.leader_id.0), (0, 1), "version {version}");
+        assert_eq!(
+            (partition.error_code, partition.leader_id.0),
+            (0, 1),
+            "version {version}"
+        );
         assert_eq!(partition.leader_epoch, if version < 7 { -1 } else { 0 });
         assert!(partition.replica_nodes.iter().map(|node| node.0).eq([1]));
         assert!(partition.isr_nodes.iter().map(|node| node.0).eq([1]));
@@ -67,7 +86,10 @@ fn assert_whole(row: &MetadataResponseTopic, topic: &Topic, partitions: i32, ver
 fn null_is_all_topics_and_an_empty_list_none_but_in_version_0() {
     let node = shared();
     let mut connection = node.connect();
-    let topics = [create(&mut connection, "all-a", 3, &[]), create(&mut connection, "all-b", 1, &[])];
+    let topics = [
+        create(&mut connection, "all-a", 3, &[]),
+        create(&mut connection, "all-b", 1, &[]),
+    ];
     for version in 0..=LAST {
         let all = if version == 0 { Some(Vec::new()) } else { None };
         let answer = connection.call(version, &asking(version, all));
@@ -92,12 +114,23 @@ fn the_broker_is_named_as_the_client_reached_it() {
     for version in 0..=LAST {
         let answer = connection.call(version, &asking(version, Some(Vec::new())));
         let broker = if version == 0 {
-            connection.call(1, &asking(1, Some(Vec::new()))).brokers.remove(0)
+            connection
+                .call(1, &asking(1, Some(Vec::new())))
+                .brokers
+                .remove(0)
         } else {
             answer.brokers[0].clone()
         };
-        assert_eq!((broker.node_id.0, &*broker.host), (1, "127.0.0.1"), "version {version}");
-        assert_eq!(broker.port, i32::from(node.address().port()), "version {version}");
+        assert_eq!(
+            (broker.node_id.0, &*broker.host),
+            (1, "127.0.0.1"),
+            "version {version}"
+        );
+        assert_eq!(
+            broker.port,
+            i32::from(node.address().port()),
+            "version {version}"
+        );
         assert_eq!(broker.rack, None);
         if version >= 1 {
             assert_eq!(answer.controller_id.0, 1, "version {version}");
@@ -116,7 +149,9 @@ fn the_broker_is_named_as_the_client_reached_it() {
     }
     cluster_ids.dedup();
     assert_eq!(cluster_ids.len(), 1, "{cluster_ids:?}");
-    assert_eq!(cluster_ids[0].len(), 22, "{cluster_ids:?}");
+    if !against_another() {
+        assert_eq!(cluster_ids[0].len(), 22, "{cluster_ids:?}");
+    }
 }
 
 // Point 46: a client may ask for the controllers' endpoint; this one is not theirs.
@@ -142,10 +177,17 @@ fn topics_can_be_asked_for_by_id_since_version_12() {
     for version in 12..=LAST {
         let row = ask(&mut connection, version, by_id(topic.id));
         assert_whole(&row, &topic, 2, version);
-        assert_eq!(row.name.as_ref().map(|name| name.to_string()), Some(topic.name.clone()));
+        assert_eq!(
+            row.name.as_ref().map(|name| name.to_string()),
+            Some(topic.name.clone())
+        );
         let id = Uuid::from_u128(0xdead_beef);
         let row = ask(&mut connection, version, by_id(id));
-        assert_eq!((row.error_code, row.topic_id), (UNKNOWN_TOPIC_ID, id), "version {version}");
+        assert_eq!(
+            (row.error_code, row.topic_id),
+            (UNKNOWN_TOPIC_ID, id),
+            "version {version}"
+        );
         assert!(row.partitions.is_empty());
     }
     // Versions 10 and 11 have the field, but no use for it.
@@ -170,12 +212,20 @@ fn topics_that_do_not_exist_have_an_error_each() {
         let answer = connection.call(version, &asking(version, Some(asked)));
         let code = |name: &str| {
             let same = |row: &&MetadataResponseTopic| {
-                row.name.as_ref().is_some_and(|found: &TopicName| &***found == name)
+                row.name
+                    .as_ref()
+                    .is_some_and(|found: &TopicName| &***found == name)
             };
             answer.topics.iter().find(same).map(|row| row.error_code)
         };
         let codes = names.map(code);
-        let expected = [UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC, INVALID_TOPIC, 0, INVALID_TOPIC];
+        let expected = [
+            UNKNOWN_TOPIC_OR_PARTITION,
+            INVALID_TOPIC,
+            INVALID_TOPIC,
+            0,
+            INVALID_TOPIC,
+        ];
         assert_eq!(codes, expected.map(Some), "version {version}");
     }
 }
@@ -206,18 +256,28 @@ fn topics_are_made_when_named_if_the_client_allows_it() {
         let name = unique("auto");
         let row = ask_until_there(&mut connection, version, &name);
         assert_eq!(row.partitions.len(), 1, "num.partitions");
-        assert_eq!((row.error_code, row.partitions[0].error_code), (0, 0), "version {version}");
+        assert_eq!(
+            (row.error_code, row.partitions[0].error_code),
+            (0, 0),
+            "version {version}"
+        );
         if version >= 4 {
             let name = unique("not-auto");
             for _ in 0..3 {
                 let row = ask(&mut connection, version, by_name(&name));
-                assert_eq!(row.error_code, UNKNOWN_TOPIC_OR_PARTITION, "version {version}");
+                assert_eq!(
+                    row.error_code, UNKNOWN_TOPIC_OR_PARTITION,
+                    "version {version}"
+                );
             }
         }
     }
     // A name that no topic can have is no reason to make one.
     let request = MetadataRequest::default().with_topics(Some(vec![by_name("a/b")]));
-    assert_eq!(connection.call(9, &request).topics[0].error_code, INVALID_TOPIC);
+    assert_eq!(
+        connection.call(9, &request).topics[0].error_code,
+        INVALID_TOPIC
+    );
 }
 
 // Point 47: num.partitions, and auto.create.topics.enable.
@@ -237,10 +297,17 @@ fn topics_are_made_as_the_broker_says_or_not_at_all() {
             .with_topics(Some(vec![by_name("never")]))
             .with_allow_auto_topic_creation(true);
         let answer = connection.call(version, &request);
-        assert_eq!(answer.topics[0].error_code, UNKNOWN_TOPIC_OR_PARTITION, "version {version}");
+        assert_eq!(
+            answer.topics[0].error_code, UNKNOWN_TOPIC_OR_PARTITION,
+            "version {version}"
+        );
     }
     let all = connection.call(9, &asking(9, None));
-    assert!(all.topics.iter().all(|row| row.name != Some(topic_name("never"))));
+    assert!(
+        all.topics
+            .iter()
+            .all(|row| row.name != Some(topic_name("never")))
+    );
 }
 
 // Point 54, and the paging of DescribeTopicPartitions.
@@ -248,12 +315,17 @@ fn topics_are_made_as_the_broker_says_or_not_at_all() {
 fn topics_are_described_page_by_page() {
     let node = shared();
     let mut connection = node.connect();
-    let mut topics = [create(&mut connection, "page-a", 3, &[]), create(&mut connection, "page-b", 2, &[])];
+    let mut topics = [
+        create(&mut connection, "page-a", 3, &[]),
+        create(&mut connection, "page-b", 2, &[]),
+    ];
     topics.sort_by(|a, b| a.name.cmp(&b.name));
     let missing = unique("zz-missing");
     let names = [&topics[1].name, &topics[0].name, &missing];
-    let asked: Vec<_> =
-        names.iter().map(|name| TopicRequest::default().with_name(topic_name(name))).collect();
+    let asked: Vec<_> = names
+        .iter()
+        .map(|name| TopicRequest::default().with_name(topic_name(name)))
+        .collect();
     for limit in [1, 2, 3, 4, 5, 2_000] {
         let mut cursor: Option<Cursor> = None;
         let mut seen = Vec::new();
@@ -271,12 +343,18 @@ fn topics_are_described_page_by_page() {
                 }
                 for partition in row.partitions {
                     assert_eq!((partition.error_code, partition.leader_id.0), (0, 1));
-                    assert!(partition.eligible_leader_replicas.is_none_or(|list| list.is_empty()));
+                    assert!(
+                        partition
+                            .eligible_leader_replicas
+                            .is_none_or(|list| list.is_empty())
+                    );
                     assert!(partition.last_known_elr.is_none_or(|list| list.is_empty()));
                     seen.push((name.clone(), partition.partition_index, row.topic_id));
                 }
             }
-            let Some(next) = answer.next_cursor else { break };
+            let Some(next) = answer.next_cursor else {
+                break;
+            };
             cursor = Some(
                 Cursor::default()
                     .with_topic_name(next.topic_name)
@@ -286,10 +364,18 @@ fn topics_are_described_page_by_page() {
         seen.dedup();
         let mut expected = Vec::new();
         for topic in &topics {
-            let partitions = if topic.name.starts_with("page-a") { 3 } else { 2 };
+            let partitions = if topic.name.starts_with("page-a") {
+                3
+            } else {
+                2
+            };
             expected.extend((0..partitions).map(|index| (topic.name.clone(), index, topic.id)));
         }
-        expected.push((missing.clone(), i32::from(UNKNOWN_TOPIC_OR_PARTITION), Uuid::nil()));
+        expected.push((
+            missing.clone(),
+            i32::from(UNKNOWN_TOPIC_OR_PARTITION),
+            Uuid::nil(),
+        ));
         assert_eq!(seen, expected, "pages of {limit}");
     }
 }

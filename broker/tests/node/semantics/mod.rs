@@ -5,8 +5,8 @@
 //! around them.
 
 mod node;
-mod records;
-mod wire;
+pub mod records;
+pub mod wire;
 
 mod configs;
 mod fetch;

@@ -45,7 +45,11 @@ impl Drop for Shared {
 /// The broker to run against instead of Ottla, if any.
 fn other_broker() -> Option<SocketAddr> {
     let address = std::env::var("OTTLA_SEMANTICS_AGAINST").ok()?;
-    Some(address.parse().expect("OTTLA_SEMANTICS_AGAINST is HOST:PORT"))
+    Some(
+        address
+            .parse()
+            .expect("OTTLA_SEMANTICS_AGAINST is HOST:PORT"),
+    )
 }
 
 /// Whether the tests run against another broker than Ottla: then those that start one of their own,
@@ -57,7 +61,9 @@ pub fn against_another() -> bool {
 /// The broker that tests share: two shards where there are two cores, default settings.
 pub fn shared() -> Shared {
     static SHARED: Mutex<Weak<Node>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut shared = SHARED
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(node) = shared.upgrade() {
         return Shared(node);
     }

@@ -6,9 +6,7 @@ use kafka_protocol::messages::list_offsets_response::ListOffsetsPartitionRespons
 use kafka_protocol::messages::offset_for_leader_epoch_request::{
     OffsetForLeaderPartition, OffsetForLeaderTopic,
 };
-use kafka_protocol::messages::{
-    BrokerId, ListOffsetsRequest, OffsetForLeaderEpochRequest,
-};
+use kafka_protocol::messages::{BrokerId, ListOffsetsRequest, OffsetForLeaderEpochRequest};
 
 use super::node::shared;
 use super::records::{Topic, batch, create, now_ms, produce, sized, store, timed, topic_name};
@@ -31,11 +29,15 @@ fn request(topic: &Topic, partitions: Vec<ListOffsetsPartition>) -> ListOffsetsR
     let topic = ListOffsetsTopic::default()
         .with_name(topic_name(&topic.name))
         .with_partitions(partitions);
-    ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic])
+    ListOffsetsRequest::default()
+        .with_replica_id(BrokerId(-1))
+        .with_topics(vec![topic])
 }
 
 fn asked(index: i32, timestamp: i64) -> ListOffsetsPartition {
-    ListOffsetsPartition::default().with_partition_index(index).with_timestamp(timestamp)
+    ListOffsetsPartition::default()
+        .with_partition_index(index)
+        .with_timestamp(timestamp)
 }
 
 fn list_in(
@@ -64,10 +66,18 @@ fn the_ends_of_a_log_are_found() {
     let mut connection = node.connect();
     let topic = create(&mut connection, "ends", 1, &[]);
     for special in [LATEST, EARLIEST, EARLIEST_LOCAL] {
-        assert_eq!(list(&mut connection, &topic, special), (0, 0, -1), "{special} of an empty log");
+        assert_eq!(
+            list(&mut connection, &topic, special),
+            (0, 0, -1),
+            "{special} of an empty log"
+        );
     }
     for special in [MAX_TIMESTAMP, LATEST_TIERED, 0, now_ms()] {
-        assert_eq!(list(&mut connection, &topic, special), (0, -1, -1), "{special} of an empty log");
+        assert_eq!(
+            list(&mut connection, &topic, special),
+            (0, -1, -1),
+            "{special} of an empty log"
+        );
     }
     store(&mut connection, &topic, 0, &batch(7));
     assert_eq!(delete_before(&mut connection, &topic, 3), (0, 3));
@@ -88,7 +98,11 @@ fn the_ends_of_a_log_are_found() {
         }
     }
     assert_eq!(list(&mut connection, &topic, EARLIEST_LOCAL), (0, 3, -1));
-    assert_eq!(list(&mut connection, &topic, LATEST_TIERED), (0, -1, -1), "nothing is tiered");
+    assert_eq!(
+        list(&mut connection, &topic, LATEST_TIERED),
+        (0, -1, -1),
+        "nothing is tiered"
+    );
 }
 
 // Point 42.
@@ -101,14 +115,22 @@ fn special_times_are_known_from_their_version_on() {
     for (special, since) in [(MAX_TIMESTAMP, 7), (EARLIEST_LOCAL, 8), (LATEST_TIERED, 9)] {
         for version in 1..=LAST {
             let found = list_in(&mut connection, version, &topic, asked(0, special));
-            let expected = if version < since { UNSUPPORTED_VERSION } else { 0 };
+            let expected = if version < since {
+                UNSUPPORTED_VERSION
+            } else {
+                0
+            };
             assert_eq!(found.error_code, expected, "{special} in version {version}");
         }
     }
     // Version 11 is not served, and what it brings not in any other.
     for version in 1..=LAST {
         let found = list_in(&mut connection, version, &topic, asked(0, -6));
-        assert_eq!((found.error_code, found.offset), (UNSUPPORTED_VERSION, -1), "version {version}");
+        assert_eq!(
+            (found.error_code, found.offset),
+            (UNSUPPORTED_VERSION, -1),
+            "version {version}"
+        );
     }
 }
 
@@ -122,7 +144,12 @@ fn a_time_is_found_inside_a_batch() {
         let topic = create(&mut connection, "by-time", 1, &[]);
         let times = [now, now + 10, now + 20, now + 30];
         store(&mut connection, &topic, 0, &timed(codec, &times));
-        store(&mut connection, &topic, 0, &timed(codec, &[now + 40, now + 50]));
+        store(
+            &mut connection,
+            &topic,
+            0,
+            &timed(codec, &[now + 40, now + 50]),
+        );
         store(&mut connection, &topic, 0, &timed(codec, &[now + 60]));
         let mut at = |time| list(&mut connection, &topic, time);
         assert_eq!(at(0), (0, 0, now), "{codec}");
@@ -146,9 +173,24 @@ fn times_out_of_order_are_found_by_offset() {
     let mut connection = node.connect();
     let now = now_ms() - 1_000_000;
     let topic = create(&mut connection, "disorder", 1, &[]);
-    store(&mut connection, &topic, 0, &timed(Compression::Zstd, &[now + 5, now + 90, now + 30]));
-    store(&mut connection, &topic, 0, &timed(Compression::None, &[now + 10, now + 40]));
-    store(&mut connection, &topic, 0, &timed(Compression::Lz4, &[now + 100, now + 95]));
+    store(
+        &mut connection,
+        &topic,
+        0,
+        &timed(Compression::Zstd, &[now + 5, now + 90, now + 30]),
+    );
+    store(
+        &mut connection,
+        &topic,
+        0,
+        &timed(Compression::None, &[now + 10, now + 40]),
+    );
+    store(
+        &mut connection,
+        &topic,
+        0,
+        &timed(Compression::Lz4, &[now + 100, now + 95]),
+    );
     let mut at = |time| list(&mut connection, &topic, time);
     assert_eq!(at(now), (0, 0, now + 5));
     assert_eq!(at(now + 20), (0, 1, now + 90));
@@ -165,14 +207,41 @@ fn the_greatest_time_is_found_wherever_it_is() {
     let now = now_ms() - 1_000_000;
     for codec in Compression::ALL {
         let topic = create(&mut connection, "greatest", 1, &[]);
-        store(&mut connection, &topic, 0, &timed(codec, &[now + 1, now + 2]));
-        assert_eq!(list(&mut connection, &topic, MAX_TIMESTAMP), (0, 1, now + 2), "{codec}");
-        store(&mut connection, &topic, 0, &timed(codec, &[now + 70, now + 80, now + 60]));
+        store(
+            &mut connection,
+            &topic,
+            0,
+            &timed(codec, &[now + 1, now + 2]),
+        );
+        assert_eq!(
+            list(&mut connection, &topic, MAX_TIMESTAMP),
+            (0, 1, now + 2),
+            "{codec}"
+        );
+        store(
+            &mut connection,
+            &topic,
+            0,
+            &timed(codec, &[now + 70, now + 80, now + 60]),
+        );
         store(&mut connection, &topic, 0, &timed(codec, &[now + 4]));
-        assert_eq!(list(&mut connection, &topic, MAX_TIMESTAMP), (0, 3, now + 80), "{codec}");
+        assert_eq!(
+            list(&mut connection, &topic, MAX_TIMESTAMP),
+            (0, 3, now + 80),
+            "{codec}"
+        );
         // Of several with the same time it is the first.
-        store(&mut connection, &topic, 0, &timed(codec, &[now + 80, now + 81, now + 81]));
-        assert_eq!(list(&mut connection, &topic, MAX_TIMESTAMP), (0, 7, now + 81), "{codec}");
+        store(
+            &mut connection,
+            &topic,
+            0,
+            &timed(codec, &[now + 80, now + 81, now + 81]),
+        );
+        assert_eq!(
+            list(&mut connection, &topic, MAX_TIMESTAMP),
+            (0, 7, now + 81),
+            "{codec}"
+        );
     }
 }
 
@@ -207,18 +276,36 @@ fn times_are_found_across_segments() {
     for n in 0..5 {
         store(&mut connection, &topic, 0, &sized(700_000));
         let time = begun + 1_000 * (n + 1);
-        store(&mut connection, &topic, 0, &timed(Compression::Gzip, &[time, time + 1]));
+        store(
+            &mut connection,
+            &topic,
+            0,
+            &timed(Compression::Gzip, &[time, time + 1]),
+        );
     }
     for n in 0..5 {
         let (time, offset) = (begun + 1_000 * (n + 1), n * 3 + 1);
         assert_eq!(list(&mut connection, &topic, time), (0, offset, time));
-        assert_eq!(list(&mut connection, &topic, time + 1), (0, offset + 1, time + 1));
+        assert_eq!(
+            list(&mut connection, &topic, time + 1),
+            (0, offset + 1, time + 1)
+        );
     }
-    assert_eq!(list(&mut connection, &topic, MAX_TIMESTAMP), (0, 14, begun + 5_001));
+    assert_eq!(
+        list(&mut connection, &topic, MAX_TIMESTAMP),
+        (0, 14, begun + 5_001)
+    );
     assert_eq!(delete_before(&mut connection, &topic, 8), (0, 8));
     let (error, offset, _) = list(&mut connection, &topic, 1);
-    assert_eq!((error, offset), (0, 8), "not what was deleted");
-    assert_eq!(list(&mut connection, &topic, begun + 5_000), (0, 13, begun + 5_000));
+    // Kafka finds nothing at all until its deleted segments have left the drive.
+    assert!(
+        (error, offset) == (0, 8) || super::node::against_another(),
+        "{error} {offset}"
+    );
+    assert_eq!(
+        list(&mut connection, &topic, begun + 5_000),
+        (0, 13, begun + 5_000)
+    );
 }
 
 // Point 42.
@@ -248,13 +335,22 @@ fn unknown_partitions_and_epochs_are_refused() {
     };
     for version in 1..=LAST {
         let found = list_in(&mut connection, version, &topic, asked(1, LATEST));
-        assert_eq!((found.error_code, found.offset), (UNKNOWN_TOPIC_OR_PARTITION, -1));
+        assert_eq!(
+            (found.error_code, found.offset),
+            (UNKNOWN_TOPIC_OR_PARTITION, -1)
+        );
         let found = list_in(&mut connection, version, &nowhere, asked(0, LATEST));
-        assert_eq!((found.error_code, found.offset), (UNKNOWN_TOPIC_OR_PARTITION, -1));
+        assert_eq!(
+            (found.error_code, found.offset),
+            (UNKNOWN_TOPIC_OR_PARTITION, -1)
+        );
     }
     for version in 4..=LAST {
         let present = asked(0, LATEST).with_current_leader_epoch(0);
-        assert_eq!(list_in(&mut connection, version, &topic, present).error_code, 0);
+        assert_eq!(
+            list_in(&mut connection, version, &topic, present).error_code,
+            0
+        );
         let future = asked(0, LATEST).with_current_leader_epoch(3);
         let found = list_in(&mut connection, version, &topic, future);
         assert_eq!((found.error_code, found.offset), (UNKNOWN_LEADER_EPOCH, -1));
@@ -293,10 +389,22 @@ fn the_end_of_a_leader_epoch_is_told() {
         let offset = i64::from(version - 2) * 4;
         assert_eq!(end((0, -1, 0)), (0, 0, offset), "version {version}");
         assert_eq!(end((0, 0, 0)), (0, 0, offset), "version {version}");
-        assert_eq!(end((0, 0, 9)), (0, -1, -1), "version {version}: no such epoch");
+        assert_eq!(
+            end((0, 0, 9)),
+            (0, -1, -1),
+            "version {version}: no such epoch"
+        );
         assert_eq!(end((0, 0, -1)), (0, -1, -1), "version {version}: no epoch");
-        assert_eq!(end((0, 1, 0)), (UNKNOWN_LEADER_EPOCH, -1, -1), "version {version}");
-        assert_eq!(end((7, -1, 0)), (UNKNOWN_TOPIC_OR_PARTITION, -1, -1), "version {version}");
+        assert_eq!(
+            end((0, 1, 0)),
+            (UNKNOWN_LEADER_EPOCH, -1, -1),
+            "version {version}"
+        );
+        assert_eq!(
+            end((7, -1, 0)),
+            (UNKNOWN_TOPIC_OR_PARTITION, -1, -1),
+            "version {version}"
+        );
         store(&mut connection, &topic, 0, &batch(4));
     }
 }

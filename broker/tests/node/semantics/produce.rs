@@ -30,8 +30,16 @@ fn altered(records: &Bytes, at: usize, bytes: &[u8]) -> Bytes {
 }
 
 fn assert_refused(outcome: &PartitionProduceResponse, error: i16, what: &str) {
-    assert_eq!(outcome.error_code, error, "{what}: {:?}", outcome.error_message);
-    assert_eq!((outcome.base_offset, outcome.log_append_time_ms), (-1, -1), "{what}");
+    assert_eq!(
+        outcome.error_code, error,
+        "{what}: {:?}",
+        outcome.error_message
+    );
+    assert_eq!(
+        (outcome.base_offset, outcome.log_append_time_ms),
+        (-1, -1),
+        "{what}"
+    );
 }
 
 // Point 8.
@@ -107,13 +115,27 @@ fn a_record_set_is_exactly_one_batch_of_the_present_format() {
         ("a base offset", renumbered.freeze()),
         ("magic 0", altered(&batch(1), 16, &[0])),
         ("magic 1", altered(&batch(1), 16, &[1])),
-        ("a count below its records", altered(&batch(3), 57, &2_i32.to_be_bytes())),
-        ("an offset delta beyond its records", altered(&batch(3), 23, &5_i32.to_be_bytes())),
+        (
+            "a count below its records",
+            altered(&batch(3), 57, &2_i32.to_be_bytes()),
+        ),
+        (
+            "an offset delta beyond its records",
+            altered(&batch(3), 23, &5_i32.to_be_bytes()),
+        ),
     ];
     for (what, set) in sets {
-        assert_refused(&produce(&mut connection, &topic, 0, &set), INVALID_RECORD, what);
+        assert_refused(
+            &produce(&mut connection, &topic, 0, &set),
+            INVALID_RECORD,
+            what,
+        );
     }
-    assert_eq!(fetch(&mut connection, &topic, 0, 0).high_watermark, 0, "nothing was stored");
+    assert_eq!(
+        fetch(&mut connection, &topic, 0, 0).high_watermark,
+        0,
+        "nothing was stored"
+    );
 }
 
 // Point 10.
@@ -129,7 +151,11 @@ fn control_batches_are_for_brokers_only() {
         ..NewRecord::default()
     };
     for codec in Compression::ALL {
-        let set = Builder::new(codec).control().record(marker).build().expect("a batch");
+        let set = Builder::new(codec)
+            .control()
+            .record(marker)
+            .build()
+            .expect("a batch");
         let outcome = produce(&mut connection, &topic, 0, &set);
         assert_refused(&outcome, INVALID_RECORD, "a transaction marker");
     }
@@ -148,14 +174,23 @@ fn damaged_batches_are_refused() {
         let outcome = produce(&mut connection, &topic, 0, &damaged.freeze());
         assert_refused(&outcome, CORRUPT_MESSAGE, &format!("byte {at} damaged"));
     }
-    for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+    for codec in [
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ] {
         let mut damaged = BytesMut::from(&compressed(codec, 10)[..]);
         let last = damaged.len() - 1;
         damaged[last] ^= 1;
         let outcome = produce(&mut connection, &topic, 0, &damaged.freeze());
         assert_refused(&outcome, CORRUPT_MESSAGE, codec.name());
     }
-    assert_eq!(fetch(&mut connection, &topic, 0, 0).high_watermark, 0, "nothing was stored");
+    assert_eq!(
+        fetch(&mut connection, &topic, 0, 0).high_watermark,
+        0,
+        "nothing was stored"
+    );
 }
 
 // Point 10.
@@ -167,10 +202,17 @@ fn zstd_needs_version_7() {
     let set = compressed(Compression::Zstd, 5);
     for version in 3..7 {
         let outcome = produce_in(&mut connection, version, &topic, 0, &set);
-        assert_refused(&outcome, UNSUPPORTED_COMPRESSION_TYPE, &format!("version {version}"));
+        assert_refused(
+            &outcome,
+            UNSUPPORTED_COMPRESSION_TYPE,
+            &format!("version {version}"),
+        );
     }
     for version in 7..=13 {
-        assert_eq!(produce_in(&mut connection, version, &topic, 0, &set).error_code, 0);
+        assert_eq!(
+            produce_in(&mut connection, version, &topic, 0, &set).error_code,
+            0
+        );
     }
 }
 
@@ -185,8 +227,17 @@ fn codecs_that_do_not_exist_are_refused() {
     let mut connection = node.connect();
     let topic = create(&mut connection, "codec", 1, &[]);
     for codec in 5..8 {
-        let outcome = produce(&mut connection, &topic, 0, &altered(&batch(1), 21, &[0, codec]));
-        assert_refused(&outcome, UNSUPPORTED_COMPRESSION_TYPE, &format!("codec {codec}"));
+        let outcome = produce(
+            &mut connection,
+            &topic,
+            0,
+            &altered(&batch(1), 21, &[0, codec]),
+        );
+        assert_refused(
+            &outcome,
+            UNSUPPORTED_COMPRESSION_TYPE,
+            &format!("codec {codec}"),
+        );
     }
 }
 
@@ -206,10 +257,20 @@ fn a_refused_record_set_does_no_harm_to_the_others() {
     ];
     let answer = connection.call(BY_NAME, &produce_request(BY_NAME, &topic, ALL, sets));
     let outcomes = answer.responses[0].partition_responses.iter();
-    let mut outcomes: Vec<_> = outcomes.map(|o| (o.index, o.error_code, o.base_offset)).collect();
+    let mut outcomes: Vec<_> = outcomes
+        .map(|o| (o.index, o.error_code, o.base_offset))
+        .collect();
     outcomes.sort_unstable();
     let unknown = UNKNOWN_TOPIC_OR_PARTITION;
-    assert_eq!(outcomes, [(0, 0, 0), (1, CORRUPT_MESSAGE, -1), (2, 0, 0), (9, unknown, -1)]);
+    assert_eq!(
+        outcomes,
+        [
+            (0, 0, 0),
+            (1, CORRUPT_MESSAGE, -1),
+            (2, 0, 0),
+            (9, unknown, -1)
+        ]
+    );
 }
 
 // Point 11: the size as it came, compressed, with the 12 bytes in front.
@@ -217,9 +278,17 @@ fn a_refused_record_set_does_no_harm_to_the_others() {
 fn the_largest_message_is_measured_compressed_and_whole() {
     let node = shared();
     let mut connection = node.connect();
-    let topic = create(&mut connection, "largest", 1, &[("max.message.bytes", "1000")]);
+    let topic = create(
+        &mut connection,
+        "largest",
+        1,
+        &[("max.message.bytes", "1000")],
+    );
     assert_eq!(refusal(&mut connection, &topic, &sized(1000)), 0);
-    assert_eq!(refusal(&mut connection, &topic, &sized(1001)), MESSAGE_TOO_LARGE);
+    assert_eq!(
+        refusal(&mut connection, &topic, &sized(1001)),
+        MESSAGE_TOO_LARGE
+    );
     let value = vec![b'x'; 50_000];
     let record = NewRecord {
         timestamp: now_ms(),
@@ -233,7 +302,10 @@ fn the_largest_message_is_measured_compressed_and_whole() {
     }
     let standard = create(&mut connection, "largest-default", 1, &[]);
     assert_eq!(refusal(&mut connection, &standard, &sized(1_048_588)), 0);
-    assert_eq!(refusal(&mut connection, &standard, &sized(1_048_589)), MESSAGE_TOO_LARGE);
+    assert_eq!(
+        refusal(&mut connection, &standard, &sized(1_048_589)),
+        MESSAGE_TOO_LARGE
+    );
 }
 
 // Point 11 and 39: what the broker writes lies before the checksum; all else comes back as sent.
@@ -247,7 +319,11 @@ fn a_batch_comes_back_as_sent_but_for_offset_and_epoch() {
         let base = store(&mut connection, &topic, 0, &sent);
         let stored = records_at(&mut connection, &topic, 0, base);
         let stored = Batch::parse(&stored).expect("a batch");
-        assert_eq!((stored.base_offset(), stored.leader_epoch()), (base, 0), "{codec}");
+        assert_eq!(
+            (stored.base_offset(), stored.leader_epoch()),
+            (base, 0),
+            "{codec}"
+        );
         let mut expected = BytesMut::from(&sent[..]);
         stamp(&mut expected, base, 0);
         assert_eq!(stored.bytes(), &expected[..], "{codec}");
@@ -274,7 +350,11 @@ fn partitions_and_topics_that_do_not_exist_are_named() {
     for version in 3..=13 {
         for index in [2, -1, i32::MAX] {
             let outcome = produce_in(&mut connection, version, &topic, index, &batch(1));
-            assert_refused(&outcome, UNKNOWN_TOPIC_OR_PARTITION, &format!("partition {index}"));
+            assert_refused(
+                &outcome,
+                UNKNOWN_TOPIC_OR_PARTITION,
+                &format!("partition {index}"),
+            );
         }
     }
     let nowhere = Topic {
@@ -301,7 +381,11 @@ fn internal_topics_take_records_of_the_admin_client_only() {
     for name in ["__consumer_offsets", "__transaction_state"] {
         let wanted = super::records::new_topic(name, 1, &[]);
         let created = super::records::try_create(&mut connection, wanted);
-        assert!(matches!(created.error_code, 0 | 36), "{:?}", created.error_message);
+        assert!(
+            matches!(created.error_code, 0 | 36),
+            "{:?}",
+            created.error_message
+        );
         let topic = Topic {
             name: name.to_owned(),
             id: created.topic_id,
@@ -309,7 +393,11 @@ fn internal_topics_take_records_of_the_admin_client_only() {
         let outcome = produce(&mut connection, &topic, 0, &batch(1));
         assert_refused(&outcome, INVALID_TOPIC, name);
         let mut admin = node.connect().named("__admin_client");
-        assert_eq!(produce(&mut admin, &topic, 0, &batch(1)).error_code, 0, "{name}");
+        assert_eq!(
+            produce(&mut admin, &topic, 0, &batch(1)).error_code,
+            0,
+            "{name}"
+        );
     }
 }
 
@@ -333,7 +421,11 @@ fn a_topic_with_a_codec_of_its_own_stores_with_that() {
             assert_eq!(store(&mut connection, &topic, 0, &sent), next);
             let stored = records_at(&mut connection, &topic, 0, next);
             let kept = Batch::parse(&stored).expect("a batch");
-            assert_eq!(kept.attributes().compression(), Ok(target), "{codec} to {name}");
+            assert_eq!(
+                kept.attributes().compression(),
+                Ok(target),
+                "{codec} to {name}"
+            );
             let mut expected = rows(&sent);
             expected.iter_mut().for_each(|row| row.0 += next);
             assert_eq!(rows(&stored), expected, "{codec} to {name}");
@@ -348,7 +440,10 @@ fn a_topic_with_a_codec_of_its_own_stores_with_that() {
 fn a_batch_that_grows_too_large_by_its_topics_codec_is_refused() {
     let node = shared();
     let mut connection = node.connect();
-    let settings = [("compression.type", "uncompressed"), ("max.message.bytes", "2000")];
+    let settings = [
+        ("compression.type", "uncompressed"),
+        ("max.message.bytes", "2000"),
+    ];
     let topic = create(&mut connection, "unpacked", 1, &settings);
     let value = vec![b'x'; 5_000];
     let record = NewRecord {
@@ -356,8 +451,18 @@ fn a_batch_that_grows_too_large_by_its_topics_codec_is_refused() {
         value: Some(&value),
         ..NewRecord::default()
     };
-    let set = Builder::new(Compression::Gzip).record(record).build().expect("a batch");
+    let set = Builder::new(Compression::Gzip)
+        .record(record)
+        .build()
+        .expect("a batch");
     assert!(set.len() < 2000);
-    assert_refused(&produce(&mut connection, &topic, 0, &set), MESSAGE_TOO_LARGE, "5000 bytes");
-    assert_eq!(refusal(&mut connection, &topic, &compressed(Compression::Gzip, 20)), 0);
+    assert_refused(
+        &produce(&mut connection, &topic, 0, &set),
+        MESSAGE_TOO_LARGE,
+        "5000 bytes",
+    );
+    assert_eq!(
+        refusal(&mut connection, &topic, &compressed(Compression::Gzip, 20)),
+        0
+    );
 }

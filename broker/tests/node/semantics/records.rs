@@ -36,14 +36,18 @@ pub fn topic_name(name: &str) -> TopicName {
 
 /// Milliseconds since 1970.
 pub fn now_ms() -> i64 {
-    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock after 1970");
+    let since = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .expect("a clock after 1970");
     i64::try_from(since.as_millis()).expect("a clock before the year 292 million")
 }
 
 /// What to create: one replica, these settings.
 pub fn new_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) -> CreatableTopic {
     let configs = settings.iter().map(|(name, value)| {
-        CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
+        CreatableTopicConfig::default()
+            .with_name(text(name))
+            .with_value(Some(text(value)))
     });
     CreatableTopic::default()
         .with_name(topic_name(name))
@@ -54,7 +58,9 @@ pub fn new_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) -> Crea
 
 /// Asks for one topic; what became of it.
 pub fn try_create(connection: &mut Connection, topic: CreatableTopic) -> CreatableTopicResult {
-    let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
+    let request = CreateTopicsRequest::default()
+        .with_topics(vec![topic])
+        .with_timeout_ms(30_000);
     let mut answer = connection.call(7, &request);
     assert_eq!(answer.topics.len(), 1);
     answer.topics.remove(0)
@@ -81,7 +87,7 @@ pub fn create(
 }
 
 /// Kafka answers CreateTopics before its partitions can be used.
-fn wait_ready(connection: &mut Connection, topic: &Topic, partitions: i32) {
+pub fn wait_ready(connection: &mut Connection, topic: &Topic, partitions: i32) {
     for index in 0..partitions {
         while fetch(connection, topic, index, 0).error_code != 0 {
             std::thread::sleep(std::time::Duration::from_millis(20));
@@ -132,11 +138,16 @@ pub fn sized(size: usize) -> Bytes {
             value: Some(&value),
             ..NewRecord::default()
         };
-        Builder::new(Compression::None).record(record).build().expect("a batch")
+        Builder::new(Compression::None)
+            .record(record)
+            .build()
+            .expect("a batch")
     };
     let empty = build(0).len();
     // The record's and the value's lengths take a few bytes more when they are greater.
-    let found = (0..8).map(|spare| build(size - empty - spare)).find(|built| built.len() == size);
+    let found = (0..8)
+        .map(|spare| build(size - empty - spare))
+        .find(|built| built.len() == size);
     found.expect("a batch of that size")
 }
 
@@ -162,7 +173,9 @@ pub fn produce_request(
     sets: Vec<(i32, Option<Bytes>)>,
 ) -> ProduceRequest {
     let sets = sets.into_iter().map(|(index, records)| {
-        PartitionProduceData::default().with_index(index).with_records(records)
+        PartitionProduceData::default()
+            .with_index(index)
+            .with_records(records)
     });
     let data = TopicProduceData::default().with_partition_data(sets.collect());
     let data = if version > BY_NAME {
@@ -212,7 +225,11 @@ pub fn produce(
 /// Produces one record set, which has to be taken; its first offset.
 pub fn store(connection: &mut Connection, topic: &Topic, index: i32, records: &Bytes) -> i64 {
     let outcome = produce(connection, topic, index, records);
-    assert_eq!(outcome.error_code, 0, "{topic:?} {index}: {:?}", outcome.error_message);
+    assert_eq!(
+        outcome.error_code, 0,
+        "{topic:?} {index}: {:?}",
+        outcome.error_message
+    );
     outcome.base_offset
 }
 
@@ -284,7 +301,9 @@ pub fn records_at(connection: &mut Connection, topic: &Topic, index: i32, offset
 /// First and last offset of each batch.
 pub fn spans(records: &Bytes) -> Vec<(i64, i64)> {
     let span = |batch: Batch<'_>| (batch.base_offset(), batch.last_offset());
-    batches(records).map(|batch| span(batch.expect("a whole batch"))).collect()
+    batches(records)
+        .map(|batch| span(batch.expect("a whole batch")))
+        .collect()
 }
 
 /// A record as tests compare it: offset, timestamp, key, value.
@@ -296,11 +315,18 @@ pub fn rows(records: &Bytes) -> Vec<Row> {
     for batch in batches(records) {
         let batch = batch.expect("a whole batch");
         batch.verify_crc().expect("the right checksum");
-        let inside = batch.records(DecompressLimit::bytes(1 << 30)).expect("records");
+        let inside = batch
+            .records(DecompressLimit::bytes(1 << 30))
+            .expect("records");
         for record in &inside {
             let record = record.expect("a record");
             let copy = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-            rows.push((record.offset, record.timestamp, copy(record.key()), copy(record.value())));
+            rows.push((
+                record.offset,
+                record.timestamp,
+                copy(record.key()),
+                copy(record.value()),
+            ));
         }
     }
     rows

@@ -36,8 +36,12 @@ pub fn encoded<R: Request>(version: i16, id: i32, client_id: &str, message: &R) 
         .with_correlation_id(id)
         .with_client_id(Some(text(client_id)));
     let mut frame = BytesMut::new();
-    header.encode(&mut frame, R::header_version(version)).expect("a header");
-    message.encode(&mut frame, version).expect("a request this version can carry");
+    header
+        .encode(&mut frame, R::header_version(version))
+        .expect("a header");
+    message
+        .encode(&mut frame, version)
+        .expect("a request this version can carry");
     frame
 }
 
@@ -47,7 +51,12 @@ pub fn decoded<R: Request>(version: i16, id: i32, mut frame: Bytes) -> R::Respon
     let header = ResponseHeader::decode(&mut frame, header_version).expect("a response header");
     assert_eq!(header.correlation_id, id, "the answer to another request");
     let response = R::Response::decode(&mut frame, version).expect("a response of this version");
-    assert_eq!(frame.remaining(), 0, "bytes behind the response of API {} v{version}", R::KEY);
+    assert_eq!(
+        frame.remaining(),
+        0,
+        "bytes behind the response of API {} v{version}",
+        R::KEY
+    );
     response
 }
 
@@ -101,7 +110,11 @@ impl Connection {
     /// The answer to the request sent as `id`, which has to be the next one.
     pub fn receive<R: Request>(&mut self, version: i16, id: i32) -> R::Response {
         let frame = self.frame();
-        decoded::<R>(version, id, frame.expect("an answer, not the end of the connection"))
+        decoded::<R>(
+            version,
+            id,
+            frame.expect("an answer, not the end of the connection"),
+        )
     }
 
     /// The next response frame; `None` if the broker ends the connection instead.
@@ -112,7 +125,10 @@ impl Connection {
         }
         let size = usize::try_from(i32::from_be_bytes(size)).expect("a size");
         let mut frame = vec![0; size];
-        assert!(self.fill(&mut frame), "the connection ended inside a response");
+        assert!(
+            self.fill(&mut frame),
+            "the connection ended inside a response"
+        );
         Some(frame.into())
     }
 
@@ -125,7 +141,9 @@ impl Connection {
                 Ok(0) if have == 0 => return false,
                 Ok(0) => panic!("the connection ended after {have} of {} bytes", bytes.len()),
                 Ok(n) => have += n,
-                Err(error) if error.kind() == ErrorKind::ConnectionReset && have == 0 => return false,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset && have == 0 => {
+                    return false;
+                }
                 Err(error) => panic!("nothing came: {error}"),
             }
         }
@@ -134,7 +152,10 @@ impl Connection {
 
     /// Asserts that the broker ends the connection without another word.
     pub fn assert_closes(&mut self, why: &str) {
-        assert!(self.frame().is_none(), "an answer where the connection should have been closed: {why}");
+        assert!(
+            self.frame().is_none(),
+            "an answer where the connection should have been closed: {why}"
+        );
     }
 
     /// Asserts that the broker ends the connection in good order: a FIN, not a reset.
@@ -146,6 +167,8 @@ impl Connection {
 
     /// Says that nothing more will be sent.
     pub fn finish_sending(&mut self) {
-        self.stream.shutdown(std::net::Shutdown::Write).expect("a half-closed connection");
+        self.stream
+            .shutdown(std::net::Shutdown::Write)
+            .expect("a half-closed connection");
     }
 }

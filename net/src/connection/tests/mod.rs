@@ -232,10 +232,7 @@ async fn serve_one(setup: Setup, switches: Arc<Switches>, tell: mpsc::Sender<Soc
     });
     let context = Rc::new(ConnectionContext {
         limits: setup.limits,
-        memory: FrameMemory {
-            requests: Credit::new(setup.requests),
-            buffers: Credit::new(setup.buffers),
-        },
+        memory: FrameMemory::new(Credit::new(setup.requests), Credit::new(setup.buffers)),
         shutdown: Shutdown::new(),
     });
     let following = rt::task::spawn(follow(Rc::clone(&handler), Rc::clone(&context)));

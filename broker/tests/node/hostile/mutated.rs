@@ -1,0 +1,258 @@
+//! Every API's request, with absurd lengths, counts and numbers in every place.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use bytes::BytesMut;
+use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsTopic,
+};
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
+use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
+use kafka_protocol::messages::incremental_alter_configs_request as incremental;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::offset_for_leader_epoch_request::{
+    OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::Request;
+use net::registry::{ADVERTISED, FETCH, lookup};
+
+use super::{PATIENCE, Victim};
+use crate::semantics::records::{
+    Topic, batch, fetch_request, new_topic, produce_request, topic_name, wanted,
+};
+use crate::semantics::wire::{encoded, text};
+
+/// A frame, and where its body begins.
+struct Sample {
+    key: i16,
+    version: i16,
+    frame: BytesMut,
+}
+
+fn sample<R: Request>(samples: &mut Vec<Sample>, message: impl Fn(i16) -> R) {
+    let api = lookup(R::KEY).expect("an API of this broker");
+    for version in [api.served_min, api.max] {
+        let frame = encoded(version, 1, "m", &message(version));
+        let key = R::KEY;
+        samples.push(Sample {
+            key,
+            version,
+            frame,
+        });
+    }
+}
+
+fn metadata(version: i16, topic: &Topic) -> MetadataRequest {
+    let named = MetadataRequestTopic::default().with_name(Some(topic_name(&topic.name)));
+    // Where it can say so, that a name which mutation made up should not become a topic.
+    MetadataRequest::default()
+        .with_topics(Some(vec![named]))
+        .with_allow_auto_topic_creation(version < 4)
+}
+
+fn data_samples(topic: &Topic, samples: &mut Vec<Sample>) {
+    let name = || topic_name(&topic.name);
+    sample(samples, |v| {
+        produce_request(v, topic, -1, vec![(0, Some(batch(2)))])
+    });
+    sample(samples, |v| {
+        fetch_request(vec![wanted(v, topic, &[(0, 0, 1000)])])
+    });
+    sample(samples, |_| {
+        let partitions = vec![ListOffsetsPartition::default().with_timestamp(5)];
+        let topic = ListOffsetsTopic::default()
+            .with_name(name())
+            .with_partitions(partitions);
+        ListOffsetsRequest::default().with_topics(vec![topic])
+    });
+    sample(samples, |v| metadata(v, topic));
+    sample(samples, |_| {
+        let partitions = vec![DeleteRecordsPartition::default()];
+        let topic = DeleteRecordsTopic::default()
+            .with_name(name())
+            .with_partitions(partitions);
+        DeleteRecordsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(1000)
+    });
+    sample(samples, |_| InitProducerIdRequest::default());
+    sample(samples, |_| {
+        let partitions = vec![OffsetForLeaderPartition::default()];
+        let topic = OffsetForLeaderTopic::default()
+            .with_topic(name())
+            .with_partitions(partitions);
+        OffsetForLeaderEpochRequest::default().with_topics(vec![topic])
+    });
+}
+
+fn admin_samples(topic: &Topic, samples: &mut Vec<Sample>) {
+    let name = || topic_name(&topic.name);
+    sample(samples, |_| {
+        let topics = vec![new_topic("mutant", 1, &[("retention.ms", "1000")])];
+        CreateTopicsRequest::default()
+            .with_topics(topics)
+            .with_validate_only(true)
+    });
+    sample(samples, |v| {
+        let names = if v < 6 {
+            vec![topic_name("nobody")]
+        } else {
+            Vec::new()
+        };
+        DeleteTopicsRequest::default().with_topic_names(names)
+    });
+    sample(samples, |_| {
+        let config = AlterableConfig::default().with_name(text("retention.ms"));
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(name().0)
+            .with_configs(vec![config.with_value(Some(text("1000000")))]);
+        AlterConfigsRequest::default()
+            .with_resources(vec![resource])
+            .with_validate_only(true)
+    });
+    sample(samples, |_| {
+        let config = incremental::AlterableConfig::default().with_name(text("retention.ms"));
+        let resource = incremental::AlterConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(name().0)
+            .with_configs(vec![config.with_value(Some(text("1000000")))]);
+        IncrementalAlterConfigsRequest::default()
+            .with_resources(vec![resource])
+            .with_validate_only(true)
+    });
+    sample(samples, |_| {
+        let topic = CreatePartitionsTopic::default()
+            .with_name(name())
+            .with_count(3);
+        CreatePartitionsRequest::default()
+            .with_topics(vec![topic])
+            .with_validate_only(true)
+    });
+}
+
+fn asking_samples(topic: &Topic, samples: &mut Vec<Sample>) {
+    let name = || topic_name(&topic.name);
+    sample(samples, |v| {
+        let request = FindCoordinatorRequest::default();
+        if v < 4 {
+            request.with_key(text("group"))
+        } else {
+            request.with_coordinator_keys(vec![text("group")])
+        }
+    });
+    sample(samples, |v| {
+        let (software, version) = if v < 3 { ("", "") } else { ("mutant", "1.0") };
+        ApiVersionsRequest::default()
+            .with_client_software_name(text(software))
+            .with_client_software_version(text(version))
+    });
+    sample(samples, |_| {
+        let resource = DescribeConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(name().0)
+            .with_configuration_keys(Some(vec![text("retention.ms")]));
+        DescribeConfigsRequest::default().with_resources(vec![resource])
+    });
+    sample(samples, |_| {
+        let topic = DescribableLogDirTopic::default()
+            .with_topic(name())
+            .with_partitions(vec![0]);
+        DescribeLogDirsRequest::default().with_topics(Some(vec![topic]))
+    });
+    sample(samples, |_| {
+        ListPartitionReassignmentsRequest::default().with_timeout_ms(1000)
+    });
+    sample(samples, |_| DescribeClusterRequest::default());
+    sample(samples, |_| {
+        let topics = vec![TopicRequest::default().with_name(name())];
+        DescribeTopicPartitionsRequest::default()
+            .with_topics(topics)
+            .with_response_partition_limit(10)
+    });
+}
+
+/// Sends a frame; waits for an answer or the end, except where a wait is what may be asked for.
+fn send(victim: &Victim, sample: &Sample, frame: &[u8]) {
+    let mut stream = TcpStream::connect(victim.broker.kafka).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut bytes = (frame.len() as i32).to_be_bytes().to_vec();
+    bytes.extend_from_slice(frame);
+    // It may be closed at any moment.
+    if stream.write_all(&bytes).is_err() || sample.key == FETCH {
+        return;
+    }
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    match stream.read(&mut [0; 512]) {
+        Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => {
+            panic!(
+                "API {} v{} neither answered nor closed: {error}",
+                sample.key, sample.version
+            )
+        }
+        _ => {}
+    }
+}
+
+/// What is written over every place of a body: numbers, counts and lengths of both forms.
+const ABSURD: [&[u8]; 4] = [
+    &[0x7f, 0xff, 0xff, 0xff],
+    &[0x80, 0, 0, 0],
+    &[0xff, 0xff, 0xff, 0xff, 0x07],
+    &[0x7f, 0xff],
+];
+
+#[test]
+fn no_length_count_or_number_in_any_request_harms_the_broker() {
+    let victim = Victim::start_with(|options| {
+        // Nothing that a mutant might create should take long.
+        options
+            .set("num.partitions", "1")
+            .argument("--log-filter=info,net=debug")
+    });
+    let mut samples = Vec::new();
+    data_samples(&victim.topic, &mut samples);
+    admin_samples(&victim.topic, &mut samples);
+    asking_samples(&victim.topic, &mut samples);
+    assert_eq!(
+        samples.len(),
+        2 * ADVERTISED.len(),
+        "each advertised API has its samples"
+    );
+    let mut sent = 0;
+    for sample in &samples {
+        send(&victim, sample, &sample.frame);
+        // Behind key, version, correlation id and a client id of one letter.
+        for (step, at) in (11..sample.frame.len()).enumerate() {
+            let absurd = ABSURD[step % ABSURD.len()];
+            let other = ABSURD[(step + 2) % ABSURD.len()];
+            for absurd in [absurd, other] {
+                let mut frame = sample.frame.clone();
+                let end = frame.len().min(at + absurd.len());
+                frame[at..end].copy_from_slice(&absurd[..end - at]);
+                send(&victim, sample, &frame);
+                sent += 1;
+            }
+            if step % 4 == 0 {
+                send(&victim, sample, &sample.frame[..at]);
+                sent += 1;
+            }
+        }
+        assert!(
+            !victim.status("State").starts_with('Z'),
+            "API {} v{}",
+            sample.key,
+            sample.version
+        );
+    }
+    eprintln!("{sent} mutants of {} requests", samples.len());
+    victim.assert_logged("can't be read", 1);
+    victim.assert_unharmed();
+    victim.assert_bounded("mutated requests");
+}

@@ -3,6 +3,7 @@
 
 mod crash;
 mod fixture;
+mod formats;
 mod kafka_folder;
 mod keeping;
 mod model;

@@ -1,42 +1,28 @@
-//! Settings of topics and brokers: told in full, changed one by one or all at once.
+//! Settings of topics and brokers, as they are told.
 
-use kafka_protocol::messages::alter_configs_request::{
-    AlterConfigsResource as ReplacedResource, AlterableConfig as Replaced,
-};
+use kafka_protocol::messages::DescribeConfigsRequest;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
-    DescribeConfigsResourceResult, DescribeConfigsResult,
-};
-use kafka_protocol::messages::incremental_alter_configs_request::{
-    AlterConfigsResource, AlterableConfig,
-};
-use kafka_protocol::messages::{
-    AlterConfigsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest,
+    DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 
-use super::node::{Node, against_another, shared, unique};
-use super::records::{Topic, create, refusal, sized};
+use super::node::{against_another, shared, unique};
+use super::records::{Topic, create};
 use super::wire::{Connection, text};
-use crate::harness::Options;
 
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
-const MESSAGE_TOO_LARGE: i16 = 10;
 const INVALID_TOPIC: i16 = 17;
-const INVALID_CONFIG: i16 = 40;
 const INVALID_REQUEST: i16 = 42;
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const SET: i8 = 0;
-const DELETE: i8 = 1;
-const APPEND: i8 = 2;
-const SUBTRACT: i8 = 3;
+/// Kinds of resources.
+pub const TOPIC: i8 = 2;
+pub const BROKER: i8 = 4;
 /// Where a value comes from.
-const FROM_TOPIC: i8 = 1;
-const FROM_DYNAMIC_BROKER: i8 = 2;
-const FROM_DYNAMIC_DEFAULT: i8 = 3;
-const FROM_STATIC: i8 = 4;
-const FROM_DEFAULT: i8 = 5;
+pub const FROM_TOPIC: i8 = 1;
+pub const FROM_DYNAMIC_BROKER: i8 = 2;
+pub const FROM_DYNAMIC_DEFAULT: i8 = 3;
+pub const FROM_STATIC: i8 = 4;
+pub const FROM_DEFAULT: i8 = 5;
 
 /// Every setting that a topic has in Kafka 4.1: its name, the broker setting that its default comes
 /// from, its default and its type.
@@ -146,7 +132,8 @@ const TOPIC_SETTINGS: [(&str, &str, &str, i8); 33] = [
     ),
 ];
 
-fn asking(kind: i8, name: &str, keys: Option<&[&str]>) -> DescribeConfigsRequest {
+/// A request for these settings of one resource; all of them where no names are given.
+pub fn asking(kind: i8, name: &str, keys: Option<&[&str]>) -> DescribeConfigsRequest {
     let keys = keys.map(|keys| keys.iter().map(|key| text(key)).collect());
     let resource = DescribeConfigsResource::default()
         .with_resource_type(kind)
@@ -155,7 +142,8 @@ fn asking(kind: i8, name: &str, keys: Option<&[&str]>) -> DescribeConfigsRequest
     DescribeConfigsRequest::default().with_resources(vec![resource])
 }
 
-fn describe(
+/// Asks for the settings of one resource.
+pub fn describe(
     connection: &mut Connection,
     version: i16,
     request: &DescribeConfigsRequest,
@@ -171,7 +159,7 @@ fn row<'a>(result: &'a DescribeConfigsResult, name: &str) -> &'a DescribeConfigs
 }
 
 /// A setting's value and where it comes from.
-fn value_of(result: &DescribeConfigsResult, name: &str) -> (Option<String>, i8) {
+pub fn value_of(result: &DescribeConfigsResult, name: &str) -> (Option<String>, i8) {
     let found = row(result, name);
     (
         found.value.as_ref().map(ToString::to_string),
@@ -183,41 +171,6 @@ fn value_of(result: &DescribeConfigsResult, name: &str) -> (Option<String>, i8) 
 pub fn topic_value(connection: &mut Connection, topic: &Topic, name: &str) -> (Option<String>, i8) {
     let result = describe(connection, 4, &asking(TOPIC, &topic.name, Some(&[name])));
     value_of(&result, name)
-}
-
-/// A change: operation, name, value.
-type Change<'a> = (i8, &'a str, Option<&'a str>);
-
-fn change_request(kind: i8, name: &str, changes: &[Change<'_>]) -> IncrementalAlterConfigsRequest {
-    let one = |(op, name, value): &Change<'_>| {
-        AlterableConfig::default()
-            .with_name(text(name))
-            .with_config_operation(*op)
-            .with_value(value.map(text))
-    };
-    let resource = AlterConfigsResource::default()
-        .with_resource_type(kind)
-        .with_resource_name(text(name))
-        .with_configs(changes.iter().map(one).collect());
-    IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
-}
-
-fn change(connection: &mut Connection, kind: i8, name: &str, changes: &[Change<'_>]) -> i16 {
-    let answer = connection.call(1, &change_request(kind, name, changes));
-    let found = &answer.responses[0];
-    assert_eq!((found.resource_type, &*found.resource_name), (kind, name));
-    if !against_another() {
-        assert_eq!(found.error_message.is_some(), found.error_code != 0);
-    }
-    found.error_code
-}
-
-/// Changes a topic's setting, which has to work.
-pub fn set_topic(connection: &mut Connection, topic: &Topic, name: &str, value: &str) {
-    assert_eq!(
-        change(connection, TOPIC, &topic.name, &[(SET, name, Some(value))]),
-        0
-    );
 }
 
 // Point 51 and section 3.1.
@@ -315,8 +268,12 @@ fn synonyms_and_documentation_are_told_if_asked_for() {
         }
         let result = describe(&mut connection, version, &asked);
         let synonyms = |name: &str| -> Vec<(String, String, i8)> {
-            let of = |synonym: &kafka_protocol::messages::describe_configs_response::DescribeConfigsSynonym| {
-                let value = synonym.value.as_ref().map(ToString::to_string).unwrap_or_default();
+            let of = |synonym: &DescribeConfigsSynonym| {
+                let value = synonym
+                    .value
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
                 (synonym.name.to_string(), value, synonym.source)
             };
             row(&result, name).synonyms.iter().map(of).collect()
@@ -388,224 +345,6 @@ fn what_has_no_settings_is_refused() {
     }
 }
 
-// Point 51: each kind of change, on settings that are lists and on those that aren't.
-#[test]
-fn settings_are_changed_one_by_one() {
-    let node = shared();
-    let mut connection = node.connect();
-    let topic = create(
-        &mut connection,
-        "one-by-one",
-        1,
-        &[("retention.ms", "1000")],
-    );
-    let name = topic.name.as_str();
-    for version in 0..=1 {
-        let request = change_request(TOPIC, name, &[(SET, "flush.ms", Some("500"))]);
-        assert_eq!(
-            connection.call(version, &request).responses[0].error_code,
-            0
-        );
-    }
-    let set = |value: &str| (Some(value.to_owned()), FROM_TOPIC);
-    let mut value = |setting: &str| topic_value(&mut connection, &topic, setting);
-    // The others stay.
-    assert_eq!(
-        (value("flush.ms"), value("retention.ms")),
-        (set("500"), set("1000"))
-    );
-    type Step<'a> = (&'a [Change<'a>], &'a str, (Option<String>, i8));
-    let steps: [Step<'_>; 6] = [
-        (
-            &[(APPEND, "cleanup.policy", Some("compact"))],
-            "cleanup.policy",
-            set("delete,compact"),
-        ),
-        (
-            &[(APPEND, "cleanup.policy", Some("compact"))],
-            "cleanup.policy",
-            set("delete,compact"),
-        ),
-        (
-            &[(SUBTRACT, "cleanup.policy", Some("delete"))],
-            "cleanup.policy",
-            set("compact"),
-        ),
-        (
-            &[(SET, "cleanup.policy", Some("delete"))],
-            "cleanup.policy",
-            set("delete"),
-        ),
-        (
-            &[
-                (DELETE, "cleanup.policy", None),
-                (SET, "flush.ms", Some("7")),
-            ],
-            "cleanup.policy",
-            (Some("delete".to_owned()), FROM_DEFAULT),
-        ),
-        // What is not set can be unset.
-        (
-            &[(DELETE, "segment.ms", None)],
-            "segment.ms",
-            (Some("604800000".to_owned()), FROM_DEFAULT),
-        ),
-    ];
-    for (changes, setting, expected) in steps {
-        assert_eq!(
-            change(&mut connection, TOPIC, name, changes),
-            0,
-            "{changes:?}"
-        );
-        while against_another() && topic_value(&mut connection, &topic, setting) != expected {}
-        assert_eq!(
-            topic_value(&mut connection, &topic, setting),
-            expected,
-            "{changes:?}"
-        );
-    }
-    assert_eq!(topic_value(&mut connection, &topic, "flush.ms"), set("7"));
-}
-
-// Point 51.
-#[test]
-fn changes_that_make_no_sense_are_refused_whole() {
-    let node = shared();
-    let mut connection = node.connect();
-    let topic = create(&mut connection, "refused", 1, &[]);
-    let missing = unique("missing");
-    let good = (SET, "retention.ms", Some("5000"));
-    let bad: [(Vec<Change<'_>>, i16); 10] = [
-        (vec![(SET, "no.such.setting", Some("1"))], INVALID_CONFIG),
-        (vec![(SET, "flush.ms", Some("soon"))], INVALID_CONFIG),
-        (vec![(SET, "flush.ms", Some("-1"))], INVALID_CONFIG),
-        (vec![(SET, "cleanup.policy", Some("burn"))], INVALID_CONFIG),
-        (
-            vec![(APPEND, "cleanup.policy", Some("burn"))],
-            INVALID_CONFIG,
-        ),
-        (vec![(APPEND, "flush.ms", Some("1"))], INVALID_CONFIG),
-        (vec![(SUBTRACT, "flush.ms", Some("1"))], INVALID_CONFIG),
-        (vec![(SET, "flush.ms", None)], INVALID_REQUEST),
-        (
-            vec![(SET, "flush.ms", Some("1")), (DELETE, "flush.ms", None)],
-            INVALID_REQUEST,
-        ),
-        (vec![(9, "flush.ms", Some("1"))], INVALID_REQUEST),
-    ];
-    for (mut changes, error) in bad {
-        if against_another() && changes[0].0 == 9 {
-            // Kafka: UNKNOWN_SERVER_ERROR.
-            continue;
-        }
-        changes.push(good);
-        assert_eq!(
-            change(&mut connection, TOPIC, &topic.name, &changes),
-            error,
-            "{changes:?}"
-        );
-        let kept = topic_value(&mut connection, &topic, "retention.ms");
-        assert_eq!(
-            kept,
-            (Some("604800000".to_owned()), FROM_DEFAULT),
-            "{changes:?}"
-        );
-    }
-    assert_eq!(
-        change(&mut connection, TOPIC, &missing, &[good]),
-        UNKNOWN_TOPIC_OR_PARTITION
-    );
-}
-
-// Point 51.
-#[test]
-fn a_validation_changes_nothing() {
-    let node = shared();
-    let mut connection = node.connect();
-    let topic = create(&mut connection, "validate", 1, &[]);
-    let good = [(SET, "flush.ms", Some("1"))];
-    let request = change_request(TOPIC, &topic.name, &good).with_validate_only(true);
-    assert_eq!(connection.call(1, &request).responses[0].error_code, 0);
-    let bad = [(SET, "flush.ms", Some("x"))];
-    let request = change_request(TOPIC, &topic.name, &bad).with_validate_only(true);
-    assert_eq!(
-        connection.call(1, &request).responses[0].error_code,
-        INVALID_CONFIG
-    );
-    let request = replace_request(&topic.name, &[("flush.ms", "1")]).with_validate_only(true);
-    assert_eq!(connection.call(2, &request).responses[0].error_code, 0);
-    let value = topic_value(&mut connection, &topic, "flush.ms");
-    assert_eq!(value.1, FROM_DEFAULT);
-}
-
-fn replace_request(name: &str, settings: &[(&str, &str)]) -> AlterConfigsRequest {
-    let one = |(name, value): &(&str, &str)| {
-        Replaced::default()
-            .with_name(text(name))
-            .with_value(Some(text(value)))
-    };
-    let resource = ReplacedResource::default()
-        .with_resource_type(TOPIC)
-        .with_resource_name(text(name))
-        .with_configs(settings.iter().map(one).collect());
-    AlterConfigsRequest::default().with_resources(vec![resource])
-}
-
-// Point 51: AlterConfigs gives a topic exactly these settings.
-#[test]
-fn settings_are_replaced_all_at_once() {
-    let node = shared();
-    let mut connection = node.connect();
-    for version in 0..=2 {
-        let settings = [("retention.ms", "1000"), ("flush.ms", "5")];
-        let topic = create(&mut connection, "replace", 1, &settings);
-        let request = replace_request(&topic.name, &[("flush.ms", "6"), ("segment.ms", "7")]);
-        assert_eq!(
-            connection.call(version, &request).responses[0].error_code,
-            0
-        );
-        let mut source = |setting| topic_value(&mut connection, &topic, setting);
-        while against_another() && source("segment.ms").1 != FROM_TOPIC {}
-        assert_eq!(source("flush.ms"), (Some("6".to_owned()), FROM_TOPIC));
-        assert_eq!(source("segment.ms"), (Some("7".to_owned()), FROM_TOPIC));
-        assert_eq!(
-            source("retention.ms"),
-            (Some("604800000".to_owned()), FROM_DEFAULT)
-        );
-        for bad in [("no.such.setting", "1"), ("flush.ms", "x")] {
-            let request = replace_request(&topic.name, &[("segment.ms", "8"), bad]);
-            let answer = connection.call(version, &request);
-            assert_eq!(answer.responses[0].error_code, INVALID_CONFIG, "{bad:?}");
-        }
-        let kept = topic_value(&mut connection, &topic, "segment.ms");
-        assert_eq!(kept, (Some("7".to_owned()), FROM_TOPIC));
-    }
-}
-
-// Point 51: a change is in force when it is answered.
-#[test]
-fn a_changed_setting_is_obeyed() {
-    let node = shared();
-    let mut connection = node.connect();
-    let topic = create(&mut connection, "obeyed", 1, &[]);
-    let set = sized(2_000);
-    assert_eq!(refusal(&mut connection, &topic, &set), 0);
-    set_topic(&mut connection, &topic, "max.message.bytes", "1999");
-    while against_another() && refusal(&mut connection, &topic, &set) == 0 {}
-    assert_eq!(refusal(&mut connection, &topic, &set), MESSAGE_TOO_LARGE);
-    assert_eq!(
-        change(
-            &mut connection,
-            TOPIC,
-            &topic.name,
-            &[(DELETE, "max.message.bytes", None)]
-        ),
-        0
-    );
-    while against_another() && refusal(&mut connection, &topic, &set) != 0 {}
-    assert_eq!(refusal(&mut connection, &topic, &set), 0);
-}
-
 // Point 51 and section 3.2: told with type, source, and whether it can be changed.
 #[test]
 fn a_broker_tells_its_settings() {
@@ -656,195 +395,5 @@ fn a_broker_tells_its_settings() {
             ];
             assert_eq!(kinds.map(|name| row(&result, name).config_type), [1, 3, 7]);
         }
-    }
-}
-
-// Point 51: by number for one broker, without for all, and what belongs to a start not at all.
-#[test]
-fn a_brokers_settings_are_changed_while_it_runs() {
-    if against_another() {
-        return;
-    }
-    let mut node = Node::start(|dir| Options::at(dir).set("message.max.bytes", "3000"));
-    let mut connection = node.connect();
-    let topic = create(&mut connection, "dynamic", 1, &[]);
-    let value = |connection: &mut Connection, kind, name: &str, setting: &str| {
-        value_of(&describe(connection, 4, &asking(kind, name, None)), setting)
-    };
-    let is = |value: &str, source| (Some(value.to_owned()), source);
-    let found = value(&mut connection, BROKER, "1", "message.max.bytes");
-    assert_eq!(found, is("3000", FROM_STATIC));
-    let set = sized(3_500);
-    assert_eq!(refusal(&mut connection, &topic, &set), MESSAGE_TOO_LARGE);
-    let to = |value| [(SET, "message.max.bytes", Some(value))];
-    assert_eq!(change(&mut connection, BROKER, "", &to("4000")), 0);
-    let found = value(&mut connection, BROKER, "1", "message.max.bytes");
-    assert_eq!(found, is("4000", FROM_DYNAMIC_DEFAULT));
-    let found = value(&mut connection, BROKER, "", "message.max.bytes");
-    assert_eq!(found, is("4000", FROM_DYNAMIC_DEFAULT));
-    assert_eq!(
-        refusal(&mut connection, &topic, &set),
-        0,
-        "a topic's default follows"
-    );
-    assert_eq!(change(&mut connection, BROKER, "1", &to("3400")), 0);
-    let found = value(&mut connection, BROKER, "1", "message.max.bytes");
-    assert_eq!(found, is("3400", FROM_DYNAMIC_BROKER));
-    assert_eq!(refusal(&mut connection, &topic, &set), MESSAGE_TOO_LARGE);
-    let inherited = topic_value(&mut connection, &topic, "max.message.bytes");
-    assert_eq!(inherited, is("3400", FROM_DYNAMIC_BROKER));
-    node.restart(true, |dir| {
-        Options::at(dir).set("message.max.bytes", "3000")
-    });
-    let mut connection = node.connect();
-    let found = value(&mut connection, BROKER, "1", "message.max.bytes");
-    assert_eq!(
-        found,
-        is("3400", FROM_DYNAMIC_BROKER),
-        "it was written down"
-    );
-    for name in ["1", ""] {
-        assert_eq!(
-            change(
-                &mut connection,
-                BROKER,
-                name,
-                &[(DELETE, "message.max.bytes", None)]
-            ),
-            0
-        );
-    }
-    let found = value(&mut connection, BROKER, "1", "message.max.bytes");
-    assert_eq!(found, is("3000", FROM_STATIC));
-    let append = [(APPEND, "log.cleanup.policy", Some("compact"))];
-    assert_eq!(change(&mut connection, BROKER, "1", &append), 0);
-    let found = value(&mut connection, BROKER, "1", "log.cleanup.policy");
-    assert_eq!(found, is("delete,compact", FROM_DYNAMIC_BROKER));
-}
-
-// Point 51.
-#[test]
-fn settings_of_a_start_are_read_only() {
-    let node = shared();
-    let mut connection = node.connect();
-    for name in ["1", ""] {
-        for (setting, value) in [
-            ("node.id", "2"),
-            ("num.partitions", "3"),
-            ("broker.rack", "r"),
-        ] {
-            let code = change(
-                &mut connection,
-                BROKER,
-                name,
-                &[(SET, setting, Some(value))],
-            );
-            assert_eq!(code, INVALID_REQUEST, "{setting} of {name:?}");
-        }
-        let bad = [(SET, "message.max.bytes", Some("many"))];
-        assert!(matches!(
-            change(&mut connection, BROKER, name, &bad),
-            INVALID_REQUEST | INVALID_CONFIG
-        ));
-    }
-    let found = describe(
-        &mut connection,
-        4,
-        &asking(BROKER, "1", Some(&["num.partitions"])),
-    );
-    assert_eq!(value_of(&found, "num.partitions").0.as_deref(), Some("1"));
-}
-
-// Settings that mean nothing here, but that tools and suites alter.
-#[test]
-fn settings_that_are_only_stored_can_be_altered() {
-    if against_another() {
-        return;
-    }
-    let node = Node::start(Options::at);
-    let mut connection = node.connect();
-    for (setting, value) in [
-        ("background.threads", "12"),
-        ("sasl.kerberos.min.time.before.relogin", "58000"),
-        ("log.flush.interval.messages", "5000"),
-        ("log.cleaner.threads", "2"),
-    ] {
-        assert_eq!(
-            change(&mut connection, BROKER, "1", &[(SET, setting, Some(value))]),
-            0,
-            "{setting}"
-        );
-        let found = describe(&mut connection, 4, &asking(BROKER, "1", Some(&[setting])));
-        let expected = (Some(value.to_owned()), FROM_DYNAMIC_BROKER);
-        assert_eq!(value_of(&found, setting), expected);
-    }
-}
-
-#[test]
-fn zz_dump() {
-    let node = shared();
-    let mut connection = node.connect();
-    let topic = create(&mut connection, "dump", 1, &[]);
-    let result = describe(
-        &mut connection,
-        4,
-        &asking(TOPIC, &topic.name, None).with_include_synonyms(true),
-    );
-    for c in &result.configs {
-        let s: Vec<String> = c
-            .synonyms
-            .iter()
-            .map(|s| {
-                format!(
-                    "{}={}@{}",
-                    &*s.name,
-                    s.value
-                        .as_ref()
-                        .map(|v| v.to_string())
-                        .unwrap_or("null".into()),
-                    s.source
-                )
-            })
-            .collect();
-        println!(
-            "{} {:?} src={} type={} {:?}",
-            &*c.name,
-            c.value.as_ref().map(|v| v.to_string()),
-            c.config_source,
-            c.config_type,
-            s
-        );
-    }
-    let result = describe(
-        &mut connection,
-        4,
-        &asking(BROKER, "1", None).with_include_synonyms(true),
-    );
-    for c in &result.configs {
-        let s: Vec<String> = c
-            .synonyms
-            .iter()
-            .map(|s| {
-                format!(
-                    "{}={}@{}",
-                    &*s.name,
-                    s.value
-                        .as_ref()
-                        .map(|v| v.to_string())
-                        .unwrap_or("null".into()),
-                    s.source
-                )
-            })
-            .collect();
-        println!(
-            "B {} {:?} ro={} sens={} src={} type={} {:?}",
-            &*c.name,
-            c.value.as_ref().map(|v| v.to_string()),
-            c.read_only,
-            c.is_sensitive,
-            c.config_source,
-            c.config_type,
-            s
-        );
     }
 }

@@ -8,6 +8,7 @@ mod node;
 pub mod records;
 pub mod wire;
 
+mod alterations;
 mod configs;
 mod fetch;
 mod framing;
@@ -15,7 +16,9 @@ mod idempotence;
 mod long_poll;
 mod metadata;
 mod offsets;
+mod partitions;
 mod produce;
+mod refused_topics;
 mod retention;
 mod sessions;
 mod times;

@@ -255,7 +255,7 @@ fn segments_beyond_the_size_are_deleted() {
     node.restart(true, |dir| keen(dir).set("log.retention.bytes", "1"));
     let mut connection = node.connect();
     assert_eq!(log_start(&mut connection, &topic), 3);
-    super::configs::set_topic(&mut connection, &topic, "retention.bytes", "0");
+    super::alterations::set_topic(&mut connection, &topic, "retention.bytes", "0");
     // As in Kafka, nothing at all is kept then: the active segment is closed and goes, too.
     wait_for_start(&mut connection, &topic, 10);
 }

@@ -1,38 +1,29 @@
-//! Topics are made, grow and go.
+//! Topics are made and go.
 
-use kafka_protocol::messages::create_partitions_request::{
-    CreatePartitionsAssignment, CreatePartitionsTopic,
-};
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, MetadataRequest,
+    BrokerId, CreateTopicsRequest, DeleteTopicsRequest, MetadataRequest,
 };
 use uuid::Uuid;
 
 use super::node::{Node, against_another, shared, unique};
+use super::partitions::{grow, more};
 use super::records::{
-    Topic, batch, create, fetch, new_topic, produce, records_at, spans, store, topic_name,
-    try_create, wait_ready,
+    Topic, batch, create, fetch, new_topic, produce, store, topic_name, try_create, wait_ready,
 };
 use super::wire::Connection;
 use crate::harness::Options;
 
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
-const INVALID_TOPIC: i16 = 17;
-const TOPIC_ALREADY_EXISTS: i16 = 36;
-const INVALID_PARTITIONS: i16 = 37;
-const INVALID_REPLICATION_FACTOR: i16 = 38;
-const INVALID_REPLICA_ASSIGNMENT: i16 = 39;
-const INVALID_CONFIG: i16 = 40;
 const INVALID_REQUEST: i16 = 42;
 const TOPIC_DELETION_DISABLED: i16 = 73;
 const UNKNOWN_TOPIC_ID: i16 = 100;
 
 /// How many partitions a topic has; none where there is no such topic.
-fn partitions(connection: &mut Connection, name: &str) -> Option<usize> {
+pub fn partitions(connection: &mut Connection, name: &str) -> Option<usize> {
     let asked = MetadataRequestTopic::default().with_name(Some(topic_name(name)));
     let request = MetadataRequest::default()
         .with_topics(Some(vec![asked]))
@@ -42,7 +33,7 @@ fn partitions(connection: &mut Connection, name: &str) -> Option<usize> {
 }
 
 /// A topic with partitions on these nodes.
-fn assigned(name: &str, nodes: &[(i32, &[i32])]) -> CreatableTopic {
+pub fn assigned(name: &str, nodes: &[(i32, &[i32])]) -> CreatableTopic {
     let one = |(index, ids): &(i32, &[i32])| {
         CreatableReplicaAssignment::default()
             .with_partition_index(*index)
@@ -158,157 +149,6 @@ fn minus_one_is_the_default() {
             assert_eq!(partitions(&mut connection, &name), Some(4));
         }
     }
-}
-
-// Point 48.
-#[test]
-fn what_cannot_be_a_topic_is_refused() {
-    let node = shared();
-    let mut connection = node.connect();
-    let name = || unique("refused");
-    let taken = create(&mut connection, "taken.with_signs", 1, &[]).name;
-    let alike = taken.replace('.', "_");
-    let long = "x".repeat(250);
-    let both = assigned(&name(), &[(0, &[1])])
-        .with_num_partitions(1)
-        .with_replication_factor(1);
-    let factor = |factor| new_topic(&name(), 1, &[]).with_replication_factor(factor);
-    let refused: Vec<(CreatableTopic, i16)> = vec![
-        (new_topic(&taken, 1, &[]), TOPIC_ALREADY_EXISTS),
-        (new_topic(&name(), 0, &[]), INVALID_PARTITIONS),
-        (new_topic(&name(), -2, &[]), INVALID_PARTITIONS),
-        (factor(2), INVALID_REPLICATION_FACTOR),
-        (factor(0), INVALID_REPLICATION_FACTOR),
-        (factor(-2), INVALID_REPLICATION_FACTOR),
-        (assigned(&name(), &[(0, &[7])]), INVALID_REPLICA_ASSIGNMENT),
-        (
-            assigned(&name(), &[(0, &[1, 1])]),
-            INVALID_REPLICA_ASSIGNMENT,
-        ),
-        (assigned(&name(), &[(0, &[])]), INVALID_REPLICA_ASSIGNMENT),
-        (
-            assigned(&name(), &[(0, &[1]), (2, &[1])]),
-            INVALID_REPLICA_ASSIGNMENT,
-        ),
-        (both, INVALID_REQUEST),
-        (
-            new_topic(&name(), 1, &[("no.such.setting", "1")]),
-            INVALID_CONFIG,
-        ),
-        (
-            new_topic(&name(), 1, &[("retention.ms", "soon")]),
-            INVALID_CONFIG,
-        ),
-        (
-            new_topic(&name(), 1, &[("cleanup.policy", "burn")]),
-            INVALID_CONFIG,
-        ),
-        (
-            new_topic(&name(), 1, &[("segment.bytes", "1")]),
-            INVALID_CONFIG,
-        ),
-        (new_topic("", 1, &[]), INVALID_TOPIC),
-        (new_topic(".", 1, &[]), INVALID_TOPIC),
-        (new_topic("..", 1, &[]), INVALID_TOPIC),
-        (new_topic("a b", 1, &[]), INVALID_TOPIC),
-        (new_topic("\u{e4}", 1, &[]), INVALID_TOPIC),
-        (new_topic(&long, 1, &[]), INVALID_TOPIC),
-        (new_topic(&alike, 1, &[]), INVALID_TOPIC),
-    ];
-    for (topic, error) in refused {
-        let name = topic.name.to_string();
-        let row = try_create(&mut connection, topic);
-        assert_eq!(row.error_code, error, "{name}: {:?}", row.error_message);
-        assert!(row.error_message.is_some(), "{name}");
-        assert_eq!(
-            (row.num_partitions, row.replication_factor),
-            (-1, -1),
-            "{name}"
-        );
-    }
-    assert_eq!(partitions(&mut connection, &taken), Some(1));
-    let longest = format!("{:x<249}", unique("longest"));
-    assert_eq!(
-        try_create(&mut connection, new_topic(&longest, 1, &[])).error_code,
-        0
-    );
-}
-
-// Point 48: the settings that 4.0 took away are unknown.
-#[test]
-fn settings_that_kafka_4_removed_are_refused() {
-    let node = shared();
-    let mut connection = node.connect();
-    for (name, value) in [
-        ("message.format.version", "3.0"),
-        ("message.timestamp.difference.max.ms", "1000"),
-        ("message.downconversion.enable", "true"),
-    ] {
-        let row = try_create(
-            &mut connection,
-            new_topic(&unique("removed"), 1, &[(name, value)]),
-        );
-        assert_eq!(row.error_code, INVALID_CONFIG, "{name}");
-    }
-}
-
-// Point 48.
-#[test]
-fn one_bad_topic_does_no_harm_to_the_others() {
-    let node = shared();
-    let mut connection = node.connect();
-    let (good, twice) = (unique("good"), unique("twice"));
-    let topics = vec![
-        new_topic("a b", 1, &[]),
-        new_topic(&good, 2, &[]),
-        new_topic(&twice, 1, &[]),
-        new_topic(&twice, 1, &[]),
-    ];
-    let answer = connection.call(7, &CreateTopicsRequest::default().with_topics(topics));
-    let mut codes: Vec<(String, i16)> = answer
-        .topics
-        .iter()
-        .map(|row| (row.name.to_string(), row.error_code))
-        .collect();
-    codes.sort();
-    codes.dedup();
-    let mut expected = vec![
-        ("a b".to_owned(), INVALID_TOPIC),
-        (good, 0),
-        (twice.clone(), INVALID_REQUEST),
-    ];
-    expected.sort();
-    assert_eq!(codes, expected);
-    assert_eq!(partitions(&mut connection, &twice), None);
-}
-
-// Point 48.
-#[test]
-fn a_validation_makes_nothing_and_finds_everything() {
-    let node = shared();
-    let mut connection = node.connect();
-    let taken = create(&mut connection, "valid-taken", 1, &[]).name;
-    let name = unique("valid");
-    let mut validate = |topic| {
-        let request = CreateTopicsRequest::default()
-            .with_topics(vec![topic])
-            .with_validate_only(true);
-        connection.call(7, &request).topics.remove(0).error_code
-    };
-    assert_eq!(validate(new_topic(&name, 3, &[("retention.ms", "5")])), 0);
-    assert_eq!(validate(new_topic(&name, 0, &[])), INVALID_PARTITIONS);
-    assert_eq!(
-        validate(new_topic(&name, 1, &[]).with_replication_factor(9)),
-        INVALID_REPLICATION_FACTOR
-    );
-    assert_eq!(validate(new_topic(&name, 1, &[("a", "b")])), INVALID_CONFIG);
-    assert_eq!(
-        validate(assigned(&name, &[(0, &[9])])),
-        INVALID_REPLICA_ASSIGNMENT
-    );
-    assert_eq!(validate(new_topic(&taken, 1, &[])), TOPIC_ALREADY_EXISTS);
-    assert_eq!(validate(new_topic("..", 1, &[])), INVALID_TOPIC);
-    assert_eq!(partitions(&mut connection, &name), None);
 }
 
 // Point 48.
@@ -475,92 +315,6 @@ fn deleting_can_be_switched_off() {
     let answer = delete(&mut connection, vec![delete_state(None, topic.id)]);
     assert_eq!(answer[0].error_code, TOPIC_DELETION_DISABLED);
     assert_eq!(partitions(&mut connection, &topic.name), Some(1));
-}
-
-fn more(name: &str, count: i32, nodes: Option<&[&[i32]]>) -> CreatePartitionsTopic {
-    let one = |ids: &&[i32]| {
-        CreatePartitionsAssignment::default()
-            .with_broker_ids(ids.iter().map(|id| BrokerId(*id)).collect())
-    };
-    CreatePartitionsTopic::default()
-        .with_name(topic_name(name))
-        .with_count(count)
-        .with_assignments(nodes.map(|nodes| nodes.iter().map(one).collect()))
-}
-
-fn grow(connection: &mut Connection, version: i16, topic: CreatePartitionsTopic) -> i16 {
-    let request = CreatePartitionsRequest::default()
-        .with_topics(vec![topic])
-        .with_timeout_ms(30_000);
-    let answer = connection.call(version, &request);
-    assert_eq!(answer.results.len(), 1);
-    let row = &answer.results[0];
-    assert!(row.error_message.is_some() == (row.error_code != 0) || against_another());
-    row.error_code
-}
-
-// Point 49.
-#[test]
-fn topics_grow_and_keep_their_records() {
-    let node = shared();
-    let mut connection = node.connect();
-    for version in 0..=3 {
-        let topic = create(&mut connection, "grow", 1, &[]);
-        store(&mut connection, &topic, 0, &batch(3));
-        assert_eq!(
-            grow(&mut connection, version, more(&topic.name, 4, None)),
-            0
-        );
-        let new = Some(&[&[1_i32][..]][..]);
-        assert_eq!(grow(&mut connection, version, more(&topic.name, 5, new)), 0);
-        if against_another() {
-            wait_ready(&mut connection, &topic, 5);
-        }
-        assert_eq!(partitions(&mut connection, &topic.name), Some(5));
-        for index in 1..5 {
-            assert_eq!(store(&mut connection, &topic, index, &batch(1)), 0);
-        }
-        assert_eq!(spans(&records_at(&mut connection, &topic, 0, 0)), [(0, 2)]);
-    }
-}
-
-// Point 49.
-#[test]
-fn topics_do_not_shrink_nor_stay() {
-    let node = shared();
-    let mut connection = node.connect();
-    let topic = create(&mut connection, "shrink", 3, &[]);
-    let missing = unique("missing");
-    for version in 0..=3 {
-        let mut grow = |topic| grow(&mut connection, version, topic);
-        for count in [3, 2, 0, -1] {
-            assert_eq!(
-                grow(more(&topic.name, count, None)),
-                INVALID_PARTITIONS,
-                "{count}"
-            );
-        }
-        assert_eq!(grow(more(&missing, 4, None)), UNKNOWN_TOPIC_OR_PARTITION);
-        let wrong: [&[&[i32]]; 4] = [&[], &[&[1], &[1]], &[&[9]], &[&[1, 1]]];
-        for nodes in wrong {
-            let code = grow(more(&topic.name, 4, Some(nodes)));
-            assert_eq!(code, INVALID_REPLICA_ASSIGNMENT, "{nodes:?}");
-        }
-    }
-    let twice = vec![more(&topic.name, 5, None), more(&topic.name, 6, None)];
-    let answer = connection.call(3, &CreatePartitionsRequest::default().with_topics(twice));
-    assert!(
-        answer
-            .results
-            .iter()
-            .all(|row| row.error_code == INVALID_REQUEST)
-    );
-    let validated = CreatePartitionsRequest::default()
-        .with_topics(vec![more(&topic.name, 7, None)])
-        .with_timeout_ms(30_000)
-        .with_validate_only(true);
-    assert_eq!(connection.call(3, &validated).results[0].error_code, 0);
-    assert_eq!(partitions(&mut connection, &topic.name), Some(3));
 }
 
 // A topic lives on as it was: its id, its partitions, its records.

@@ -74,7 +74,7 @@ pub fn lookup(name: &str) -> Option<&'static TopicRow> {
     TOPIC_ROWS.iter().find(|row| row.def.name == name)
 }
 
-fn known(name: &str) -> Result<&'static TopicRow, ConfigError> {
+pub(crate) fn known(name: &str) -> Result<&'static TopicRow, ConfigError> {
     lookup(name).ok_or_else(|| ConfigError::Unknown {
         scope: "topic",
         name: name.to_owned(),

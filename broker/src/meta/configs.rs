@@ -19,14 +19,21 @@ pub struct KeyKind {
 
 /// What config keys there are, and what values they take. Implementations are pure.
 pub trait ConfigRules {
-    /// What `key` is like for this kind of resource; `None` when there is no such key.
-    fn key(&self, kind: ResourceType, key: &str) -> Option<KeyKind>;
+    /// What `key` is like for this kind of resource; when there is no such key, words that say so
+    /// and name the one that may have been meant.
+    fn key(&self, kind: ResourceType, key: &str) -> Result<KeyKind, String>;
 
     /// Whether `key` takes `value`; if not, why, in words that name both.
     fn check(&self, kind: ResourceType, key: &str, value: &str) -> Result<(), String>;
 
-    /// Whether all configs that a resource has of its own go together; if not, why.
-    fn check_together(&self, _kind: ResourceType, _configs: &Configs) -> Result<(), String> {
+    /// Whether all configs that a resource has of its own go together, and with those that `image` has
+    /// of others; if not, why.
+    fn check_together(
+        &self,
+        _image: &Image,
+        _resource: &Resource,
+        _configs: &Configs,
+    ) -> Result<(), String> {
         Ok(())
     }
 
@@ -137,7 +144,7 @@ impl Controller<'_> {
             checked.insert(key.clone(), value.to_owned());
         }
         self.rules
-            .check_together(ResourceType::Topic, &checked)
+            .check_together(self.image, &resource, &checked)
             .map_err(MetaError::InvalidConfig)?;
         Ok(checked)
     }
@@ -163,7 +170,7 @@ impl Controller<'_> {
         let kind = self
             .rules
             .key(resource.kind, key)
-            .ok_or_else(|| MetaError::unknown_key(resource, key))?;
+            .map_err(MetaError::InvalidConfig)?;
         if !kind.list {
             let text = format!(
                 "config \"{key}\" isn't a list: it can be set or deleted, not appended to or \
@@ -213,7 +220,7 @@ impl Controller<'_> {
             }));
         }
         self.rules
-            .check_together(resource.kind, &after)
+            .check_together(self.image, resource, &after)
             .map_err(|why| refused(resource.kind, why))?;
         Ok(records)
     }
@@ -222,7 +229,7 @@ impl Controller<'_> {
         let kind = self
             .rules
             .key(resource.kind, key)
-            .ok_or_else(|| MetaError::unknown_key(resource, key))?;
+            .map_err(MetaError::InvalidConfig)?;
         if kind.read_only {
             let text = format!(
                 "config \"{key}\" of {} can't be changed while it runs",

@@ -85,11 +85,6 @@ impl MetaError {
             Self::ProducerIdsExhausted | Self::Inconsistent(_) => -1,
         }
     }
-
-    /// The key isn't one of the resource's.
-    pub(super) fn unknown_key(resource: &Resource, key: &str) -> Self {
-        Self::InvalidConfig(format!("\"{key}\" is no config of {}", describe(resource)))
-    }
 }
 
 /// A resource as people call it.

@@ -20,18 +20,21 @@ impl KafkaConfigRules {
 }
 
 impl ConfigRules for KafkaConfigRules {
-    fn key(&self, kind: ResourceType, key: &str) -> Option<KeyKind> {
-        match kind {
-            ResourceType::Topic => topic::lookup(key).map(|row| KeyKind {
+    fn key(&self, kind: ResourceType, key: &str) -> Result<KeyKind, String> {
+        let known = match kind {
+            ResourceType::Topic => topic::known(key).map(|row| KeyKind {
                 list: row.def.kind == Kind::List,
                 read_only: false,
             }),
-            ResourceType::Broker => broker::lookup(key).map(|row| KeyKind {
+            ResourceType::Broker => broker::known(key).map(|row| KeyKind {
                 list: row.def.kind == Kind::List,
                 read_only: row.update == Update::Fixed,
             }),
-            ResourceType::ClientMetrics | ResourceType::Group => None,
-        }
+            ResourceType::ClientMetrics | ResourceType::Group => {
+                return Err(format!("Unknown config name: {key}"));
+            }
+        };
+        known.map_err(|error| error.to_string())
     }
 
     fn check(&self, kind: ResourceType, key: &str, value: &str) -> Result<(), String> {
@@ -43,29 +46,47 @@ impl ConfigRules for KafkaConfigRules {
         checked.map_err(|error| error.to_string())
     }
 
-    fn check_together(&self, kind: ResourceType, configs: &Configs) -> Result<(), String> {
-        let checked = match kind {
-            ResourceType::Topic => topic::validate_all(configs, &self.node.config.layers()),
-            ResourceType::Broker => {
-                broker::validate_all(Scope::Node, configs, &self.node.config.layers())
-            }
+    fn check_together(
+        &self,
+        image: &Image,
+        resource: &Resource,
+        configs: &Configs,
+    ) -> Result<(), String> {
+        let layers = super::layers(&self.node, image);
+        let checked = match resource.kind {
+            ResourceType::Topic => topic::validate_all(configs, &layers),
+            ResourceType::Broker => broker::validate_all(scope_of(resource), configs, &layers),
             ResourceType::ClientMetrics | ResourceType::Group => return Ok(()),
         };
         checked.map_err(|error| error.to_string())
     }
 
     fn inherited(&self, image: &Image, resource: &Resource, key: &str) -> Option<String> {
+        static NONE: Overrides = Overrides::new();
         let names = [key];
         let want = Want {
             names: Some(&names),
             ..Want::default()
         };
-        let layers = super::layers(&self.node, image);
+        let mut layers = super::layers(&self.node, image);
+        if resource.kind == ResourceType::Broker && scope_of(resource) == Scope::Cluster {
+            // What one node has for itself is nothing to the others.
+            layers.node = &NONE;
+        }
         let rows = match resource.kind {
             ResourceType::Topic => describe::topic(&Overrides::new(), &layers, want),
             ResourceType::Broker => describe::broker(&layers, want),
             ResourceType::ClientMetrics | ResourceType::Group => return None,
         };
         rows.into_iter().next().and_then(|row| row.value)
+    }
+}
+
+/// The brokers' settings without a number are the whole cluster's.
+fn scope_of(resource: &Resource) -> Scope {
+    if resource.name.is_empty() {
+        Scope::Cluster
+    } else {
+        Scope::Node
     }
 }

@@ -19,21 +19,23 @@ use super::*;
 pub(super) struct Rules;
 
 impl ConfigRules for Rules {
-    fn key(&self, _kind: ResourceType, key: &str) -> Option<KeyKind> {
+    fn key(&self, _kind: ResourceType, key: &str) -> Result<KeyKind, String> {
         match key {
-            "retention.ms" | "segment.bytes" => Some(KeyKind {
+            "retention.ms" | "segment.bytes" => Ok(KeyKind {
                 list: false,
                 read_only: false,
             }),
-            "cleanup.policy" => Some(KeyKind {
+            "cleanup.policy" => Ok(KeyKind {
                 list: true,
                 read_only: false,
             }),
-            "node.id" => Some(KeyKind {
+            "node.id" => Ok(KeyKind {
                 list: false,
                 read_only: true,
             }),
-            _ => None,
+            _ => Err(format!(
+                "\"{key}\" is no config; did you mean retention.ms?"
+            )),
         }
     }
 
@@ -51,7 +53,12 @@ impl ConfigRules for Rules {
         }
     }
 
-    fn check_together(&self, _kind: ResourceType, configs: &Configs) -> Result<(), String> {
+    fn check_together(
+        &self,
+        _image: &Image,
+        _resource: &Resource,
+        configs: &Configs,
+    ) -> Result<(), String> {
         match (
             configs.get("retention.ms").map(String::as_str),
             configs.get("segment.bytes"),

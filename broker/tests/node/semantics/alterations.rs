@@ -13,7 +13,7 @@ use super::configs::{
     TOPIC, asking, describe, topic_value, value_of,
 };
 use super::node::{Node, against_another, shared, unique};
-use super::records::{Topic, create, refusal, sized};
+use super::records::{Topic, create, new_topic, refusal, sized, try_create};
 use super::wire::{Connection, text};
 use crate::harness::Options;
 
@@ -172,6 +172,54 @@ fn changes_that_make_no_sense_are_refused_whole() {
         change(&mut connection, TOPIC, &missing, &[good]),
         UNKNOWN_TOPIC_OR_PARTITION
     );
+}
+
+// A typo costs nobody a look into the documentation.
+#[test]
+fn a_misspelt_setting_is_refused_with_the_name_that_was_meant() {
+    if against_another() {
+        return;
+    }
+    let node = shared();
+    let mut connection = node.connect();
+    let topic = create(&mut connection, "misspelt", 1, &[]);
+    let names = |message: Option<&str>, meant: &str| {
+        let message = message.expect("a message");
+        let ends = format!("; did you mean {meant}?");
+        assert!(message.ends_with(&ends), "{message}");
+    };
+    let made = new_topic(&unique("misspelt"), 1, &[("retension.ms", "1")]);
+    let row = try_create(&mut connection, made);
+    assert_eq!(row.error_code, INVALID_CONFIG);
+    names(row.error_message.as_deref(), "retention.ms");
+    let request = replace_request(&topic.name, &[("retension.ms", "1")]);
+    let row = &connection.call(2, &request).responses[0];
+    assert_eq!(row.error_code, INVALID_CONFIG);
+    names(row.error_message.as_deref(), "retention.ms");
+    let cases = [
+        (
+            TOPIC,
+            topic.name.as_str(),
+            SET,
+            "retension.ms",
+            "retention.ms",
+        ),
+        (
+            TOPIC,
+            &topic.name,
+            APPEND,
+            "cleanup.polcy",
+            "cleanup.policy",
+        ),
+        (BROKER, "1", SET, "message.max.byte", "message.max.bytes"),
+        (BROKER, "", SET, "log.retention.msec", "log.retention.ms"),
+    ];
+    for (kind, name, op, setting, meant) in cases {
+        let request = change_request(kind, name, &[(op, setting, Some("1"))]);
+        let row = &connection.call(1, &request).responses[0];
+        assert_eq!(row.error_code, INVALID_CONFIG, "{setting}");
+        names(row.error_message.as_deref(), meant);
+    }
 }
 
 // Point 51.
@@ -357,6 +405,35 @@ fn settings_of_a_start_are_read_only() {
         &asking(BROKER, "1", Some(&["num.partitions"])),
     );
     assert_eq!(value_of(&found, "num.partitions").0.as_deref(), Some("1"));
+}
+
+// Point 51: what is only one broker's can't be set for all, and what one has is not all have.
+#[test]
+fn settings_of_one_broker_are_not_the_clusters() {
+    if against_another() {
+        return;
+    }
+    let node = Node::start(Options::at);
+    let mut connection = node.connect();
+    let mut set = |name: &str, op, setting, value| {
+        change(&mut connection, BROKER, name, &[(op, setting, Some(value))])
+    };
+    assert_eq!(set("", SET, "ssl.protocol", "TLSv1.2"), INVALID_REQUEST);
+    assert_eq!(set("1", SET, "ssl.protocol", "TLSv1.2"), 0);
+    // A broker's own value goes before the cluster's, and has to go together with it.
+    let (min, max) = (
+        "log.cleaner.min.compaction.lag.ms",
+        "log.cleaner.max.compaction.lag.ms",
+    );
+    assert_eq!(set("1", SET, max, "10"), 0);
+    assert_eq!(set("", SET, min, "20"), INVALID_REQUEST);
+    assert_eq!(set("", SET, max, "5"), 0);
+    assert_eq!(set("1", SET, min, "7"), 0);
+    assert_eq!(set("1", SET, "log.cleanup.policy", "compact"), 0);
+    assert_eq!(set("", APPEND, "log.cleanup.policy", "compact"), 0);
+    let found = describe(&mut connection, 4, &asking(BROKER, "", None));
+    let expected = (Some("delete,compact".to_owned()), FROM_DYNAMIC_DEFAULT);
+    assert_eq!(value_of(&found, "log.cleanup.policy"), expected);
 }
 
 // Settings that mean nothing here, but that tools and suites alter.

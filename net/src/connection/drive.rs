@@ -63,7 +63,16 @@ pub async fn serve<H: Handler>(
     closed.log(&info, reader.requests);
     let told = write.shutdown_write();
     if told.is_ok() && closed.is_ours() {
-        reader.frames.discard(limits.linger, LINGER_BYTES).await;
+        let span = match closed {
+            // A peer that was quiet has had its time since its last answer: it must not hold up the
+            // end of all.
+            Closed::Shutdown => {
+                let silent = now().saturating_duration_since(ring.last_write());
+                limits.linger.saturating_sub(silent)
+            }
+            _ => limits.linger,
+        };
+        reader.frames.discard(span, LINGER_BYTES).await;
     }
     closed
 }

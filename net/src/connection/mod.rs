@@ -49,7 +49,7 @@ pub struct ConnectionLimits {
     /// How long requests that were begun may take after a shutdown began.
     pub drain: Duration,
     /// How long to wait for the peer to take its last answers when the connection is closed
-    /// from this side.
+    /// from this side; at a shutdown, since the last one was written.
     pub linger: Duration,
 }
 

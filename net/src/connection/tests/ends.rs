@@ -1,5 +1,7 @@
 //! How connections end, and what still arrives.
 
+use std::time::Instant;
+
 use super::*;
 use crate::frame::FrameError;
 
@@ -134,6 +136,23 @@ fn a_shutdown_ends_a_quiet_connection() {
     peer.expect_end();
     drop(peer);
     assert!(matches!(server.end(), Closed::Shutdown));
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_a_peer_that_was_quiet() {
+    let mut setup = Setup::default();
+    setup.limits.linger = Duration::from_secs(1);
+    let linger = setup.limits.linger;
+    let server = Server::start(setup);
+    let mut peer = server.connect();
+    peer.ask(1, ask::ECHO, b"");
+    assert_eq!(peer.answer().0, 1);
+    std::thread::sleep(linger);
+    let begun = Instant::now();
+    server.shut_down();
+    assert!(matches!(server.end(), Closed::Shutdown));
+    assert!(begun.elapsed() < linger / 2, "{:?}", begun.elapsed());
+    peer.expect_end();
 }
 
 #[test]

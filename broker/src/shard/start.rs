@@ -5,6 +5,7 @@
 //! its partitions; then all listen. Down: the same backwards.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -25,6 +26,10 @@ use crate::admin::metrics::ShardMetrics;
 use crate::api::session::Sessions;
 use crate::config::{BrokerConfig, NodeConfig};
 use crate::meta::{Image, MetaLogError};
+use crate::partition::Partition;
+
+/// Logs that are closed at the same time on one shard.
+const CLOSED_AT_ONCE: usize = 16;
 
 /// Why a node does not come up, or had to go down.
 #[derive(Debug, thiserror::Error)]
@@ -306,12 +311,19 @@ impl Shard {
     /// Closes logs and drives; true if all of it is on the drives.
     async fn close_partitions(self: &Rc<Self>) -> bool {
         let mut clean = true;
+        // Each of many logs waits for the drive a few times: one by one, thousands would take longer
+        // than what is told to stop is commonly given.
+        let mut closing = VecDeque::new();
         for partition in self.partitions() {
-            if let Err(error) = partition.log().close().await {
-                let index = partition.id().index;
-                tracing::warn!(topic = partition.topic(), partition = index, %error, "a log did not close cleanly");
-                clean = false;
+            if closing.len() == CLOSED_AT_ONCE
+                && let Some(first) = closing.pop_front()
+            {
+                clean &= first.await;
             }
+            closing.push_back(rt::task::spawn(close_log(partition)));
+        }
+        for task in closing {
+            clean &= task.await;
         }
         for drive in self.drives() {
             if let Err(error) = drive.close(clean).await {
@@ -321,6 +333,16 @@ impl Shard {
         }
         clean
     }
+}
+
+/// True if all of the log is on its drive.
+async fn close_log(partition: Rc<Partition>) -> bool {
+    let closed = partition.log().close().await;
+    if let Err(error) = &closed {
+        let index = partition.id().index;
+        tracing::warn!(topic = partition.topic(), partition = index, %error, "a log did not close cleanly");
+    }
+    closed.is_ok()
 }
 
 /// The size of the file system that a data directory is, or will be, on.

@@ -232,15 +232,27 @@ impl Broker {
     }
 
     /// Asks it to end and waits until it has.
-    pub fn stop(mut self) -> ExitStatus {
+    pub fn stop(self) -> ExitStatus {
+        self.stop_and_time().0
+    }
+
+    /// The same, with how long the process lived on after it said that all was done.
+    pub fn stop_and_time(mut self) -> (ExitStatus, Duration) {
         let pid = libc::pid_t::try_from(self.child.id()).expect("a process id");
         // SAFETY: plain system call on a child that has not been waited for, so the id is its own.
         let sent = unsafe { libc::kill(pid, libc::SIGTERM) };
         assert_eq!(sent, 0, "a signal can be sent to a child");
         let begun = Instant::now();
+        let mut said = None;
         while begun.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait().expect("its state") {
-                return status;
+                return (
+                    status,
+                    said.map_or(Duration::ZERO, |at: Instant| at.elapsed()),
+                );
+            }
+            if said.is_none() && self.log().contains(": stopped ") {
+                said = Some(Instant::now());
             }
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![expect(unreachable_pub, reason = "a test binary exports nothing")]
 
+mod admin;
 mod drives;
 mod harness;
 mod hostile;
@@ -12,3 +13,4 @@ mod kill;
 mod power;
 mod roundtrip;
 mod semantics;
+mod stop;

@@ -98,7 +98,7 @@ pub fn read_values(broker: &Broker, topic: &str, partition: i32) -> Vec<(i64, St
         .collect()
 }
 
-fn rows(count: usize) -> Vec<Row> {
+pub fn rows(count: usize) -> Vec<Row> {
     let one = |n: usize| Row {
         key: (!n.is_multiple_of(3)).then(|| format!("key-{n}").into_bytes()),
         value: (!n.is_multiple_of(7)).then(|| vec![b'a' + (n % 26) as u8; n % 900]),
@@ -109,7 +109,7 @@ fn rows(count: usize) -> Vec<Row> {
     (0..count).map(one).collect()
 }
 
-fn produce(broker: &Broker, topic: &str, rows: &[Row], settings: &[(&str, &str)]) {
+pub fn produce(broker: &Broker, topic: &str, rows: &[Row], settings: &[(&str, &str)]) {
     let mut config = config(broker);
     for (name, value) in settings {
         config.set(*name, *value);

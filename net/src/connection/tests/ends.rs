@@ -147,7 +147,7 @@ fn a_shutdown_does_not_wait_for_a_peer_that_was_quiet() {
     let mut peer = server.connect();
     peer.ask(1, ask::ECHO, b"");
     assert_eq!(peer.answer().0, 1);
-    std::thread::sleep(linger);
+    thread::sleep(linger);
     let begun = Instant::now();
     server.shut_down();
     assert!(matches!(server.end(), Closed::Shutdown));

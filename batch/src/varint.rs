@@ -3,13 +3,10 @@
 use crate::error::RecordFault;
 
 /// Takes a 32-bit number off the front of `input`.
+#[inline]
 pub(crate) fn take_i32(input: &mut &[u8]) -> Result<i32, RecordFault> {
-    // Nearly all numbers in a record fit one byte.
-    if let [first, rest @ ..] = *input
-        && *first < 0x80
-    {
-        *input = rest;
-        return Ok(unzigzag_32(u32::from(*first)));
+    if let Some(raw) = take_short(input) {
+        return Ok(unzigzag_32(raw));
     }
     let raw = take(input, 5)?;
     u32::try_from(raw)
@@ -18,15 +15,38 @@ pub(crate) fn take_i32(input: &mut &[u8]) -> Result<i32, RecordFault> {
 }
 
 /// Takes a 64-bit number off the front of `input`.
+#[inline]
 pub(crate) fn take_i64(input: &mut &[u8]) -> Result<i64, RecordFault> {
-    let raw = take(input, 10)?;
+    let raw = match take_short(input) {
+        Some(raw) => u64::from(raw),
+        None => take(input, 10)?,
+    };
     Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
 }
 
+/// Takes a number of one or two bytes off, as nearly all numbers in a record are; `None`, and nothing
+/// taken, if it is longer.
+#[inline]
+fn take_short(input: &mut &[u8]) -> Option<u32> {
+    match *input {
+        [first, rest @ ..] if *first < 0x80 => {
+            *input = rest;
+            Some(u32::from(*first))
+        }
+        [first, second, rest @ ..] if *second < 0x80 => {
+            *input = rest;
+            Some(u32::from(first & 0x7f) | u32::from(*second) << 7)
+        }
+        _ => None,
+    }
+}
+
+#[inline]
 fn unzigzag_32(raw: u32) -> i32 {
     (raw >> 1) as i32 ^ -((raw & 1) as i32)
 }
 
+#[inline(never)]
 fn take(input: &mut &[u8], longest: usize) -> Result<u64, RecordFault> {
     let mut value = 0_u64;
     for (place, byte) in input.iter().take(longest).enumerate() {

@@ -16,6 +16,7 @@ pub(crate) struct RawRecord<'a> {
 }
 
 /// Takes one record off the front of `input`, all its lengths checked.
+#[inline]
 pub(crate) fn take_record<'a>(input: &mut &'a [u8]) -> Result<RawRecord<'a>, RecordFault> {
     let length = varint::take_i32(input)?;
     let Ok(size) = usize::try_from(length) else {
@@ -64,6 +65,7 @@ pub(crate) fn take_header<'a>(
     Ok((key, take_nullable(input)?))
 }
 
+#[inline]
 fn take_nullable<'a>(input: &mut &'a [u8]) -> Result<Option<&'a [u8]>, RecordFault> {
     let length = varint::take_i32(input)?;
     if length == -1 {
@@ -78,6 +80,7 @@ fn take_nullable<'a>(input: &mut &'a [u8]) -> Result<Option<&'a [u8]>, RecordFau
     take_bytes(input, size).map(Some)
 }
 
+#[inline]
 fn take_bytes<'a>(input: &mut &'a [u8], size: usize) -> Result<&'a [u8], RecordFault> {
     let Some((taken, rest)) = input.split_at_checked(size) else {
         return Err(RecordFault::CutShort);

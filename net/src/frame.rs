@@ -36,8 +36,16 @@ const QUIET_AFTER: Duration = Duration::from_secs(1);
 /// What the buffer of a large frame starts with: all that a claim alone gets.
 const OWN_BUFFER: usize = 16 * 1024;
 
-/// How much it grows at a time as bytes come, up to [`LARGE_BUFFER`]; from there on it doubles.
+/// How many times what has come of a frame its buffer may be, up to [`LARGE_BUFFER`]; from there on it
+/// doubles.
 const OWN_GROWTH: usize = 16;
+
+/// The most bytes of a frame that are waited for at a time: each wait costs a turn of the shard, and
+/// bytes that wait cost the system's memory.
+const MOST_AWAITED: usize = 128 * 1024;
+
+/// The time that what has come by a deadline has for being read.
+const LAST_LOOK: Duration = Duration::from_millis(10);
 
 /// Where growth becomes slower.
 const LARGE_BUFFER: usize = 1024 * 1024;
@@ -139,6 +147,11 @@ fn hint(size: u32) -> &'static str {
     }
 }
 
+/// How large the buffer of a frame may be of which `come` bytes have come.
+fn own_buffer(come: usize) -> usize {
+    (come * OWN_GROWTH).clamp(OWN_BUFFER, LARGE_BUFFER)
+}
+
 /// How far a frame has to have come by when.
 struct Progress {
     deadline: Instant,
@@ -236,12 +249,12 @@ impl FrameReader {
     /// Waits for the first bytes of a frame; false at the end of the connection.
     async fn wait_for_bytes(&mut self, idle: Duration) -> Result<bool, FrameError> {
         if self.grown.is_some() && QUIET_AFTER < idle {
-            match timeout(QUIET_AFTER, self.fill(1)).await {
+            match timeout(QUIET_AFTER, self.fill(1, 1)).await {
                 Ok(read) => return Ok(read? > 0),
                 Err(_quiet) => self.shrink(),
             }
         }
-        match timeout(idle, self.fill(1)).await {
+        match timeout(idle, self.fill(1, 1)).await {
             Ok(read) => Ok(read? > 0),
             Err(_elapsed) => Err(FrameError::Idle { after: idle }),
         }
@@ -259,11 +272,14 @@ impl FrameReader {
             let got = self.buffer.len();
             let missing = until - got;
             let left = self.time_left(&mut progress, got, total)?;
-            match timeout(left, self.fill(missing)).await {
+            match timeout(left, self.fill(missing, missing)).await {
                 Ok(Ok(0)) => return Err(FrameError::Truncated { got, wanted: total }),
                 Ok(read) => read?,
                 // The next turn sees whether enough has come.
-                Err(_elapsed) => continue,
+                Err(_elapsed) => {
+                    let last = timeout(LAST_LOOK, self.fill(missing, 1)).await;
+                    last.unwrap_or(Ok(0))?
+                }
             };
         }
         Ok(())
@@ -277,42 +293,45 @@ impl FrameReader {
         mut credit: RequestCredit,
     ) -> Result<Frame, FrameError> {
         let wanted = PREFIX + size;
-        let first = size.min(OWN_BUFFER.max(self.buffer.len()));
+        let come = self.buffer.len() + self.half.queued()?;
+        let first = size.min(own_buffer(come).max(self.buffer.len()));
         self.memory.grow(&mut credit, first).await;
-        let mut bytes = BytesMut::with_capacity(first);
+        let mut bytes = self.memory.buffer(first);
         self.buffer.advance(PREFIX);
         bytes.extend_from_slice(&self.buffer);
         self.buffer.clear();
+        if wanted > MAX_BUFFER {
+            // What follows is likely to be as large, and read apart as well.
+            self.shrink();
+        }
         let mut progress = self.progress(PREFIX + bytes.len());
         while bytes.len() < size {
             if bytes.len() == bytes.capacity() {
                 let larger = match bytes.len() {
                     large @ LARGE_BUFFER.. => large * 2,
-                    small => LARGE_BUFFER.min(small * OWN_GROWTH),
+                    small => own_buffer(small),
                 };
                 let larger = size.min(larger);
                 self.memory.grow(&mut credit, larger).await;
-                let mut larger = BytesMut::with_capacity(larger);
+                let mut larger = self.memory.buffer(larger);
                 larger.extend_from_slice(&bytes);
                 bytes = larger;
                 // The time that waiting took is not the peer's.
                 progress = self.progress(PREFIX + bytes.len());
             }
             let got = PREFIX + bytes.len();
+            let awaited = MOST_AWAITED.min(wanted - got);
             let left = self.time_left(&mut progress, got, wanted)?;
-            match timeout(left, self.half.read(&mut bytes)).await {
+            match timeout(left, self.half.read_many(&mut bytes, awaited)).await {
                 Ok(Ok(0)) => return Err(FrameError::Truncated { got, wanted }),
                 Ok(read) => read?,
-                Err(_elapsed) => continue,
+                Err(_elapsed) => {
+                    let last = timeout(LAST_LOOK, self.half.read(&mut bytes)).await;
+                    last.unwrap_or(Ok(0))?
+                }
             };
         }
         credit.arrived();
-        // An allocation may be larger than asked for, and then holds bytes of what follows.
-        let beyond = bytes.split_off(size);
-        if !beyond.is_empty() {
-            self.make_room(beyond.len());
-            self.buffer.extend_from_slice(&beyond);
-        }
         Ok(Frame { bytes, credit })
     }
 
@@ -345,11 +364,12 @@ impl FrameReader {
         Ok(self.limits.progress)
     }
 
-    /// One read into the shared buffer, with room for at least `least` bytes.
-    async fn fill(&mut self, least: usize) -> io::Result<usize> {
+    /// One read into the shared buffer, with room for at least `least` bytes; one that has to wait
+    /// waits for `awaited` bytes.
+    async fn fill(&mut self, least: usize, awaited: usize) -> io::Result<usize> {
         self.make_room(least);
         let room = self.buffer.capacity() - self.buffer.len();
-        let got = self.half.read(&mut self.buffer).await?;
+        let got = self.half.read_many(&mut self.buffer, awaited).await?;
         if got == room {
             self.grow();
         }
@@ -365,7 +385,7 @@ impl FrameReader {
         let wanted = self.target.max(self.buffer.len() + least);
         if !self.buffer.try_reclaim(wanted - self.buffer.len()) {
             // Frames split off earlier keep the old buffer alive.
-            let mut fresh = BytesMut::with_capacity(wanted);
+            let mut fresh = self.memory.buffer(wanted);
             fresh.extend_from_slice(&self.buffer);
             self.buffer = fresh;
         }

@@ -9,6 +9,7 @@ pub mod header;
 mod memory;
 pub mod produce;
 mod put;
+mod recycle;
 pub mod registry;
 pub mod request;
 pub mod response;

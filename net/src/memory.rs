@@ -10,8 +10,11 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use rt::sync::{Credit, Permit};
 use rt::time::timeout;
+
+use crate::recycle::FramePool;
 
 /// How often a request that waits for memory looks whether anybody can give some back.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -25,6 +28,7 @@ pub struct FrameMemory {
     /// for: without it a connection goes on with its small buffer.
     pub buffers: Credit,
     arriving: Rc<Arriving>,
+    pool: Rc<FramePool>,
 }
 
 /// The requests of a shard that have come in part.
@@ -55,7 +59,18 @@ impl FrameMemory {
             requests,
             buffers,
             arriving: Rc::default(),
+            pool: Rc::new(FramePool::new()),
         }
+    }
+
+    /// An empty buffer with room for `bytes` bytes, one that was used before if there is one.
+    pub(crate) fn buffer(&self, bytes: usize) -> BytesMut {
+        self.pool.take(bytes)
+    }
+
+    /// Lets go of buffers that are not used any more. To be called now and then, some seconds apart.
+    pub fn trim(&self) {
+        self.pool.trim();
     }
 
     /// For a request of which nothing has come.

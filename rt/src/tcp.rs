@@ -190,6 +190,37 @@ impl Shared {
         self.stream.borrow().local_addr().map_err(raw_error)
     }
 
+    fn queued(&self) -> io::Result<usize> {
+        self.with_socket(|socket| {
+            let mut queued: libc::c_int = 0;
+            // SAFETY: the descriptor is open, and the number outlives the call.
+            match unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONREAD, &raw mut queued) } {
+                0 => Ok(usize::try_from(queued).unwrap_or(0)),
+                _ => Err(io::Error::last_os_error()),
+            }
+        })
+    }
+
+    fn set_low_water(&self, bytes: usize) -> io::Result<()> {
+        let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+        self.with_socket(|socket| {
+            // SAFETY: the descriptor is open, and the value outlives the call.
+            let set = unsafe {
+                libc::setsockopt(
+                    socket.as_raw_fd(),
+                    libc::SOL_SOCKET,
+                    libc::SO_RCVLOWAT,
+                    (&raw const value).cast(),
+                    size_of::<libc::c_int>() as libc::socklen_t,
+                )
+            };
+            match set {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        })
+    }
+
     fn poll_read(&self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, into)
     }
@@ -286,6 +317,7 @@ impl Stream {
     pub fn split(self) -> (ReadHalf, WriteHalf) {
         let read = ReadHalf {
             shared: Rc::clone(&self.shared),
+            low_water: 1,
         };
         (
             read,
@@ -345,6 +377,8 @@ impl fmt::Debug for Stream {
 /// The reading half of a stream.
 pub struct ReadHalf {
     shared: Rc<Shared>,
+    /// How many bytes have to come for a wait to end.
+    low_water: usize,
 }
 
 impl ReadHalf {
@@ -352,6 +386,13 @@ impl ReadHalf {
     /// if it has none), and says how much came; zero is the end. Dropping the
     /// future loses nothing.
     pub async fn read(&mut self, into: &mut BytesMut) -> io::Result<usize> {
+        self.read_many(into, 1).await
+    }
+
+    /// The same; but if it has to wait, it waits until `low_water` bytes have come, or the peer has
+    /// ended or can send no more. Being woken costs more than the bytes do, so a reader who knows how
+    /// much is to come says so.
+    pub async fn read_many(&mut self, into: &mut BytesMut, low_water: usize) -> io::Result<usize> {
         if into.capacity() == into.len() {
             into.reserve(READ_ROOM);
         }
@@ -362,12 +403,23 @@ impl ReadHalf {
             let spare = unsafe {
                 std::slice::from_raw_parts_mut(spare.as_mut_ptr().cast::<u8>(), spare.len())
             };
-            self.shared.poll_read(cx, spare)
+            let read = self.shared.poll_read(cx, spare);
+            if read.is_pending() && self.low_water != low_water {
+                // What has come by now ends the wait all the same.
+                self.shared.set_low_water(low_water)?;
+                self.low_water = low_water;
+            }
+            read
         })
         .await?;
         // SAFETY: recv filled that many bytes of the spare capacity.
         unsafe { into.advance_mut(read) };
         Ok(read)
+    }
+
+    /// Bytes that have come and were not read.
+    pub fn queued(&self) -> io::Result<usize> {
+        self.shared.queued()
     }
 
     /// The address of the other side.

@@ -328,3 +328,36 @@ fn a_stream_serves_as_a_plain_reader_and_writer() {
         assert_eq!(text, "ok");
     });
 }
+
+#[test]
+fn a_reader_can_wait_for_many_bytes_at_once() {
+    on_executor(|| async {
+        let (client, served) = pair().await;
+        let (mut read, _write) = served.split();
+        let (_rest, mut send) = client.split();
+        let mut into = BytesMut::with_capacity(1 << 20);
+        let sending = task::spawn(async move {
+            for _ in 0..10 {
+                send.write_all(vec![Bytes::from(vec![7; 1000])])
+                    .await
+                    .unwrap();
+                rt::time::sleep(Duration::from_millis(2)).await;
+            }
+            send
+        });
+        assert!(read.read_many(&mut into, 10_000).await.unwrap() >= 10_000);
+        assert_eq!(read.queued().unwrap(), 0);
+
+        let mut send = sending.await;
+        // A wait for many doesn't outlast the peer, and one for few comes after one for many.
+        let waiting =
+            rt::time::timeout(Duration::from_millis(20), read.read_many(&mut into, 10_000));
+        assert!(waiting.await.is_err());
+        send.write_all(vec![Bytes::from_static(b"d")])
+            .await
+            .unwrap();
+        assert_eq!(read.read(&mut into).await.unwrap(), 1);
+        send.shutdown_write().unwrap();
+        assert_eq!(read.read_many(&mut into, 10_000).await.unwrap(), 0);
+    });
+}

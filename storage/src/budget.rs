@@ -2,13 +2,16 @@
 //!
 //! One [`TailBudget`] belongs to one shard and never crosses to another. A log charges it when a
 //! batch is appended. What has been written may be let go, oldest write first, whichever log it is
-//! of; what has not been written is never let go, so that part is bounded by whoever admits
+//! of, until no more is left than readers are seen to use ([`crate::keep`]); what has not been written
+//! is never let go, so that part is bounded by whoever admits
 //! appends ([`TailBudget::unwritten`] says how much it is).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::{Rc, Weak};
+
+use crate::keep::Keep;
 
 /// Bookkeeping per batch that is charged with its bytes, so that many tiny batches are bounded too.
 pub(crate) const BATCH_OVERHEAD: usize = 128;
@@ -30,7 +33,7 @@ struct Written {
 }
 
 struct Inner {
-    limit: Cell<usize>,
+    keep: RefCell<Keep>,
     used: Cell<usize>,
     unwritten: Cell<usize>,
     /// One entry per write, oldest first. Each stands for a batch that is charged, or is swept out
@@ -46,7 +49,7 @@ impl TailBudget {
     /// A budget of `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self(Rc::new(Inner {
-            limit: Cell::new(limit),
+            keep: RefCell::new(Keep::new(limit)),
             used: Cell::new(0),
             unwritten: Cell::new(0),
             written: RefCell::default(),
@@ -55,7 +58,12 @@ impl TailBudget {
 
     /// Bytes allowed.
     pub fn limit(&self) -> usize {
-        self.0.limit.get()
+        self.0.keep.borrow().limit()
+    }
+
+    /// Bytes that are kept at present: as many as readers use, up to the limit.
+    pub fn kept(&self) -> usize {
+        self.0.keep.borrow().kept()
     }
 
     /// Bytes charged now.
@@ -70,13 +78,29 @@ impl TailBudget {
 
     /// Changes the limit; what is too much is let go at once.
     pub fn set_limit(&self, limit: usize) {
-        self.0.limit.set(limit);
+        self.0.keep.borrow_mut().set_limit(limit);
         self.enforce();
     }
 
     pub(crate) fn charge(&self, bytes: usize) {
         self.0.used.set(self.used() + bytes);
         self.0.unwritten.set(self.unwritten() + bytes);
+        self.0.keep.borrow_mut().appended(bytes);
+    }
+
+    /// The place, among all that is appended on the shard, of what is charged next.
+    pub(crate) fn place(&self) -> u64 {
+        self.0.keep.borrow().place()
+    }
+
+    /// Notes that a reader found what was charged at `place`.
+    pub(crate) fn hit(&self, place: u64) {
+        self.0.keep.borrow_mut().hit(place);
+    }
+
+    /// Notes that a reader asked for what had been let go, `behind` bytes before its log's end.
+    pub(crate) fn missed(&self, behind: u64) {
+        self.0.keep.borrow_mut().missed(behind);
     }
 
     /// Takes back a charge; `written` tells how much of it had been written.
@@ -116,10 +140,11 @@ impl TailBudget {
         written.retain(|entry| entry.log.upgrade().is_some_and(|log| log.holds(entry.upto)));
     }
 
-    /// Lets go of the oldest writes until the limit holds, as far as it can. The caller must hold
+    /// Lets go of the oldest writes until no more is left than is kept, as far as it can. The caller must hold
     /// no borrow of a log.
     pub(crate) fn enforce(&self) {
-        while self.used() > self.limit() {
+        let kept = self.kept();
+        while self.used() > kept {
             let Some(oldest) = self.0.written.borrow_mut().pop_front() else {
                 return;
             };
@@ -134,6 +159,7 @@ impl fmt::Debug for TailBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TailBudget")
             .field("limit", &self.limit())
+            .field("kept", &self.kept())
             .field("used", &self.used())
             .field("unwritten", &self.unwritten())
             .finish()

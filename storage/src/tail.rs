@@ -17,6 +17,8 @@ pub(crate) struct TailBatch {
     pub(crate) max_timestamp: i64,
     /// Base offset of the segment it goes to.
     pub(crate) segment: i64,
+    /// Its place among all that was appended on the shard.
+    pub(crate) place: u64,
     pub(crate) bytes: Bytes,
 }
 
@@ -30,8 +32,8 @@ impl TailBatch {
 /// What a look into the tail gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TailRead {
-    /// These whole batches.
-    Batches(Vec<Bytes>),
+    /// These whole batches, and the place of the first.
+    Batches(Vec<Bytes>, u64),
     /// The offset lies below the tail.
     Below,
 }
@@ -187,7 +189,8 @@ impl Tail {
             bytes += batch.bytes.len();
             found.push(batch.bytes.clone());
         }
-        TailRead::Batches(found)
+        let first = self.batches.get(start);
+        TailRead::Batches(found, first.map_or(u64::MAX, |batch| batch.place))
     }
 }
 
@@ -202,13 +205,14 @@ mod tests {
             next_offset: next,
             max_timestamp: next * 10,
             segment,
+            place: 0,
             bytes: Bytes::from(vec![base as u8; len]),
         }
     }
 
     fn lens(read: TailRead) -> Vec<usize> {
         match read {
-            TailRead::Batches(batches) => batches.iter().map(Bytes::len).collect(),
+            TailRead::Batches(batches, _) => batches.iter().map(Bytes::len).collect(),
             TailRead::Below => panic!("below the tail"),
         }
     }

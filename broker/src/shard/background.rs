@@ -6,9 +6,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use net::frame::FrameMemory;
 use rt::task::Class;
 
 use super::Shard;
+
+/// How often memory that is not used is looked for.
+const TRIM_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often producers are looked through, at most.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
@@ -28,6 +32,18 @@ impl Shard {
             async move { shard.expire_for_ever().await },
         )
         .detach();
+    }
+
+    /// Starts to let go, now and then, of the memory that large requests left.
+    pub(super) fn start_trimming(self: &Rc<Self>, memory: FrameMemory) {
+        let shard = Rc::clone(self);
+        let trim = async move {
+            while !shard.is_stopping() {
+                rt::time::sleep(TRIM_INTERVAL).await;
+                memory.trim();
+            }
+        };
+        rt::task::spawn_in(Class::Background, trim).detach();
     }
 
     async fn retain_for_ever(self: Rc<Self>) {

@@ -44,6 +44,7 @@ impl Shard {
         };
         let api = Rc::new(Api::new(Rc::clone(&self), advertised));
         let context = Rc::new(self.connection_context());
+        self.start_trimming(context.memory.clone());
         while !self.is_stopping() {
             match listener.accept().await {
                 Ok(stream) => self.take(stream, &api, &context),

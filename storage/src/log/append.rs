@@ -31,7 +31,8 @@ impl Log {
             let config = log.config.borrow();
             let state = &mut *log.state.borrow_mut();
             state.roll_for(&log.folder, info, rt::time::wall_ms(), &config);
-            state.append(batch, info, config.index_interval_bytes)
+            let place = log.drive.config.tail.place();
+            state.append(batch, info, config.index_interval_bytes, place)
         };
         log.counters.update(|counters| {
             counters.batches += 1;

@@ -80,12 +80,13 @@ impl Log {
                 return Read::Empty;
             }
             match state.tail.read(from, upto, max_bytes, at_least_one) {
-                TailRead::Batches(batches) if batches.is_empty() => return Read::Empty,
-                TailRead::Batches(batches) => {
+                TailRead::Batches(batches, _) if batches.is_empty() => return Read::Empty,
+                TailRead::Batches(batches, place) => {
+                    log.drive.config.tail.hit(place);
                     log.counters.update(|counters| counters.tail_reads += 1);
                     return Read::Tail(batches);
                 }
-                TailRead::Below => {}
+                TailRead::Below => log.drive.config.tail.missed(state.bytes_behind(from)),
             }
             state.segment_for(from)
         };

@@ -84,6 +84,21 @@ impl State {
         found.map(|(_, segment)| Rc::clone(segment))
     }
 
+    /// About how many bytes lie between `offset` and the end, by what the active segment's records take.
+    pub(crate) fn bytes_behind(&self, offset: i64) -> u64 {
+        let active = self.active();
+        let (records, bytes) = (
+            self.end.appended() - active.base_offset(),
+            active.state().len,
+        );
+        let behind = u64::try_from(self.end.appended() - offset).unwrap_or(0);
+        match u64::try_from(records) {
+            Ok(records @ 1..) => (behind.saturating_mul(bytes) / records).min(self.size),
+            // It has just begun.
+            _ => self.size,
+        }
+    }
+
     /// The segment behind `base`.
     pub(crate) fn segment_after(&self, base: i64) -> Option<Rc<Segment>> {
         let next = self.segments.range(base + 1..).next();
@@ -121,7 +136,13 @@ impl State {
     }
 
     /// Takes a batch in; it has been admitted. Gives back what it costs of the budget.
-    pub(crate) fn append(&mut self, bytes: Bytes, info: &BatchInfo, interval: u32) -> usize {
+    pub(crate) fn append(
+        &mut self,
+        bytes: Bytes,
+        info: &BatchInfo,
+        interval: u32,
+        place: u64,
+    ) -> usize {
         let segment = self.active();
         segment.note(info, interval);
         if self.epochs.assign(info.leader_epoch, info.base_offset) {
@@ -132,6 +153,7 @@ impl State {
             next_offset: info.next_offset(),
             max_timestamp: info.max_timestamp,
             segment: segment.base_offset(),
+            place,
             bytes,
         };
         let charge = batch.charge();

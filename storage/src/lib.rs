@@ -20,6 +20,7 @@ mod error;
 mod files;
 mod identity;
 mod index;
+mod kafka;
 mod keep;
 mod listing;
 mod log;

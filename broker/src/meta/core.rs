@@ -224,12 +224,14 @@ impl<'a> Controller<'a> {
             .collect())
     }
 
-    /// Gives `broker` a block of producer ids.
+    /// Gives `broker` a block of producer ids, all of them from `free` on: those below may have
+    /// written to logs without the metadata knowing, where the logs are older than it is.
     pub fn allocate_producer_ids(
         &self,
         broker: i32,
+        free: i64,
     ) -> Result<(ProducerIds, Vec<Record>), MetaError> {
-        let first = self.image.next_producer_id();
+        let first = self.image.next_producer_id().max(free);
         let next_producer_id = first
             .checked_add(PRODUCER_ID_BLOCK)
             .ok_or(MetaError::ProducerIdsExhausted)?;

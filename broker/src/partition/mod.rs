@@ -188,6 +188,11 @@ impl Partition {
         producers.expire(now_ms, expiration_ms);
     }
 
+    /// The greatest id of a producer that wrote here, of those that are known.
+    pub fn greatest_producer_id(&self) -> Option<i64> {
+        self.state.borrow().producers.greatest_id()
+    }
+
     /// Sizes of what is held in memory for this partition: producers, batches not yet stable, waiting
     /// fetches.
     pub fn held(&self) -> (usize, usize, usize) {

@@ -103,6 +103,11 @@ impl Producers {
         self.by_id.len()
     }
 
+    /// The greatest id of a producer that wrote here, of those that are known.
+    pub fn greatest_id(&self) -> Option<i64> {
+        self.by_id.last_key_value().map(|(&id, _)| id)
+    }
+
     /// Whether none is known.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()

@@ -84,6 +84,8 @@ pub(super) struct Control {
     feed: Rc<Feed>,
     /// Producer ids that were committed as given away and have not been: next, and the end.
     producer_ids: Cell<(i64, i64)>,
+    /// No log that was found on the drives knows a producer with this id or a greater one.
+    free_producer_id: Cell<i64>,
 }
 
 impl Control {
@@ -102,6 +104,7 @@ impl Control {
             meta,
             feed,
             producer_ids: Cell::new((0, 0)),
+            free_producer_id: Cell::new(0),
         })
     }
 
@@ -115,6 +118,14 @@ impl Control {
     /// Looks at the committed metadata.
     pub(super) fn with_image<R>(&self, look: impl FnOnce(&Image) -> R) -> R {
         look(&self.meta.image())
+    }
+
+    /// Notes the greatest producer id in the logs of the node. A new producer with the id of an old one
+    /// would have its batches taken for that one's: refused, or acknowledged as sent before.
+    pub(super) fn note_producer_id(&self, greatest: i64) {
+        let free = self.free_producer_id.get();
+        self.free_producer_id
+            .set(free.max(greatest.saturating_add(1)));
     }
 
     /// Closes the metadata log.
@@ -306,9 +317,11 @@ impl Shard {
                 return Ok(id);
             }
             let node = self.node_id();
+            let control = self.control.borrow().clone();
+            let free = control.map_or(0, |control| control.free_producer_id.get());
             let block = self
                 .control(false, move |controller, _| {
-                    let (ids, records) = controller.allocate_producer_ids(node)?;
+                    let (ids, records) = controller.allocate_producer_ids(node, free)?;
                     Ok((records, ids))
                 })
                 .await?;

@@ -230,10 +230,16 @@ impl Shard {
         self.refresh_settings();
     }
 
-    /// Opens the partitions that the metadata puts on this shard's drives.
-    pub(super) async fn open_found(self: &Rc<Self>) {
+    /// Opens the partitions that the metadata puts on this shard's drives; gives the greatest producer
+    /// id in their logs.
+    pub(super) async fn open_found(self: &Rc<Self>) -> Option<i64> {
         let found = std::mem::take(&mut *self.found.borrow_mut());
         self.open_partitions(found).await;
         self.start_background();
+        let opened = self.partitions();
+        opened
+            .iter()
+            .filter_map(|partition| partition.greatest_producer_id())
+            .max()
     }
 }

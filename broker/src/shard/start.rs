@@ -251,11 +251,13 @@ impl Shard {
         self.take_in_drives(&control).await?;
         self.take_control(Rc::clone(&control));
         let admin = crate::admin::start(self).await?;
-        self.run_on_all(|shard| {
+        let opened = self.run_on_all(|shard| {
             let shard = Rc::clone(shard);
             async move { shard.open_found().await }
-        })
-        .await;
+        });
+        for greatest in opened.await.into_iter().flatten() {
+            control.note_producer_id(greatest);
+        }
         let listening = self.run_on_all(|shard| {
             let listening = shard.listen();
             async move { listening }

@@ -231,7 +231,8 @@ impl LogInner {
         segment: &Segment,
         counts: (usize, usize),
     ) -> Result<(), LogError> {
-        if segment.state().removed {
+        // A segment gets its file with its first record.
+        if segment.state().removed || !segment.state().exists {
             return Ok(());
         }
         let (offsets, times) = {

@@ -18,6 +18,7 @@ use crate::end::LogEnd;
 use crate::epoch::EpochCache;
 use crate::error::LogError;
 use crate::identity::encode_metadata;
+use crate::kafka::{self, START_FILE};
 use crate::listing::{Listing, first_magic, read_if_there};
 use crate::log::read::replay;
 use crate::log::{Log, LogInner, State};
@@ -110,6 +111,10 @@ async fn take_over(drive: &Drive, dir: &LogDir, name: &LogName) -> Result<PathBu
         let written = rt::fs::write_atomic(&path, bytes).await;
         written.map_err(LogError::io("write", &path))
     };
+    let start = kafka::start_offset(drive.path(), &dir.topic, dir.partition).await?;
+    if start > 0 {
+        put(START_FILE, start.to_string().into_bytes()).await?;
+    }
     put(METADATA_FILE, encode_metadata(name.topic_id)).await?;
     if name.is_cut() {
         put(TOPIC_NAME_FILE, name.topic.clone().into_bytes()).await?;
@@ -158,6 +163,7 @@ impl Recovery {
         if let Some(Err(error)) = &checkpoint {
             tracing::warn!(log = %self.name, %error, "the checkpoint is not believed");
         }
+        let checkpoint_missing = checkpoint.is_none();
         let plan = match self.listing.segments.last() {
             // Stopped cleanly, all but its last segment are as they should be.
             Some(last) if self.kafka && checkpoint.is_none() => Plan::Scan(ScanFrom {
@@ -168,6 +174,9 @@ impl Recovery {
             _ => recovery::plan(checkpoint, &self.listing.segments)
                 .map_err(|error| LogError::newer(&path, &error))?,
         };
+        if checkpoint_missing {
+            self.start = kafka::stored_start(&self.folder).await?;
+        }
         match plan {
             Plan::Empty(offset) => {
                 self.end = offset;
@@ -375,6 +384,10 @@ impl Recovery {
     /// Makes what was found a log: an active segment at the end, the start within.
     async fn settle(&mut self) -> Result<(), LogError> {
         self.epochs.truncate_end(self.end);
+        if self.kafka {
+            // What Kafka says doesn't outweigh the records that are there.
+            self.start = self.start.min(self.end);
+        }
         if self.end < self.start {
             // Records that were there are not; offsets that were given are not given again.
             tracing::warn!(log = %self.name, end = self.end, start = self.start, "log ends below its start");

@@ -141,6 +141,47 @@ fn an_empty_one_and_one_with_an_empty_segment_open() {
 }
 
 #[test]
+fn records_deleted_in_kafka_stay_deleted() {
+    on_disk(async |path| {
+        kafka_folder(&path);
+        let entry = "0\n2\norders.eu 2 9\norders.eu 3 333\n";
+        std::fs::write(path.join("log-start-offset-checkpoint"), entry).unwrap();
+        let drive = open_drive(&path).await;
+        let log = open_log(&drive, LogConfig::default()).await;
+        assert_eq!((log.log_start(), log.end().appended()), (333, 621));
+        // Killed before it has a checkpoint of its own; Kafka's file means nothing any more.
+        std::fs::remove_file(path.join("log-start-offset-checkpoint")).unwrap();
+        let folder = log.path().to_owned();
+        log.close().await.unwrap();
+        std::fs::remove_file(folder.join("checkpoint")).unwrap();
+        let log = open_log(&drive, LogConfig::default()).await;
+        assert_eq!((log.log_start(), log.end().appended()), (333, 621));
+        log.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_segment_without_records_leaves_no_index_alone() {
+    on_disk(async |path| {
+        let folder = path.join("nothing-0");
+        std::fs::create_dir_all(&folder).unwrap();
+        for kind in ["log", "index", "timeindex"] {
+            let file = folder.join(format!("00000000000000000000.{kind}"));
+            std::fs::write(file, []).unwrap();
+        }
+        let id = b"version: 0\ntopic_id: 4Tq1yRwlSLeNzRAzP6AsfA";
+        std::fs::write(folder.join("partition.metadata"), id).unwrap();
+        let drive = open_drive(&path).await;
+        let log = open_log(&drive, LogConfig::default()).await;
+        let folder = log.path().to_owned();
+        log.close().await.unwrap();
+        for kind in ["log", "index", "timeindex"] {
+            assert!(files(&folder, kind).is_empty(), "{kind}");
+        }
+    });
+}
+
+#[test]
 fn what_cannot_be_taken_over_is_refused_and_left_alone() {
     on_disk(async |path| {
         let (folder, _) = kafka_folder(&path);

@@ -355,7 +355,7 @@ fn producer_ids_are_given_once() {
     let mut image = cluster([broker(1, 1)]);
     for block in 0..3 {
         let (ids, records) = Controller::new(&image, &Rules, POLICY)
-            .allocate_producer_ids(1)
+            .allocate_producer_ids(1, 0)
             .unwrap();
         assert_eq!(
             ids,
@@ -372,7 +372,7 @@ fn producer_ids_are_given_once() {
     };
     apply(&mut image, &[Record::ProducerIdBlock(last)]);
     let error = Controller::new(&image, &Rules, POLICY)
-        .allocate_producer_ids(1)
+        .allocate_producer_ids(1, 0)
         .unwrap_err();
     assert_eq!(error, MetaError::ProducerIdsExhausted);
 }

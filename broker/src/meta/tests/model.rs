@@ -131,7 +131,7 @@ fn decide(image: &Image, fresh: u128, command: &Command) -> Result<Vec<Record>, 
             controller.alter_configs(&resource, &[change("retention.ms", op, "5")])
         }
         Command::ProducerIds => controller
-            .allocate_producer_ids(1)
+            .allocate_producer_ids(1, 0)
             .map(|(_, records)| records),
         Command::Register { node, drives } => controller.register_broker(&broker(node, drives)),
         Command::Adopt { name, index, place } => {

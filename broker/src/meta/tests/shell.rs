@@ -240,7 +240,7 @@ fn snapshots_are_taken_on_the_way() {
         let (shell, _) = open(&path, options).await;
         for _ in 0..200 {
             let decide = |draft: &mut Draft<'_>| {
-                let (ids, records) = draft.controller().allocate_producer_ids(1)?;
+                let (ids, records) = draft.controller().allocate_producer_ids(1, 0)?;
                 draft.take(records)?;
                 Ok::<_, MetaError>(ids.first)
             };
@@ -283,7 +283,7 @@ fn a_full_drive_refuses_changes_until_there_is_room() {
         // Fill what is allocated.
         while commits.borrow().len() < 255 {
             let (_, records) = shell
-                .execute(|d| d.controller().allocate_producer_ids(1))
+                .execute(|d| d.controller().allocate_producer_ids(1, 0))
                 .await
                 .unwrap()
                 .value

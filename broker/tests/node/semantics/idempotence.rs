@@ -426,3 +426,51 @@ fn what_is_known_of_producers_outlives_their_records() {
     let mut connection = node.connect();
     assert_eq!(store(&mut connection, &topic, 0, &large(id, 4)), 4);
 }
+
+/// A topic's logs may be older than the metadata: Kafka's, or those of a node whose metadata was lost.
+/// A new producer with the id of an old one would have its batches taken for that one's.
+#[test]
+fn ids_in_logs_that_were_taken_in_are_not_given_again() {
+    if against_another() {
+        return;
+    }
+    let mut node = Node::start(Options::at);
+    let mut connection = node.connect();
+    let topic = create(&mut connection, "older", 1, &[]);
+    let old = producer(&mut connection);
+    assert_eq!(
+        store(&mut connection, &topic, 0, &sequenced(old, 0, 0, 3)),
+        0
+    );
+    node.restart(false, |dir| {
+        make_it_kafkas(dir, &topic.name);
+        Options::at(dir)
+    });
+    let mut connection = node.connect();
+    assert_eq!(fetch(&mut connection, &topic, 0, 0).high_watermark, 3);
+    let new = producer(&mut connection);
+    assert!(new > old, "{new} after {old}");
+    assert_eq!(
+        store(&mut connection, &topic, 0, &sequenced(new, 0, 0, 3)),
+        3
+    );
+}
+
+/// Takes the metadata away, and gives the topic's folder the name and content that Kafka gives it.
+fn make_it_kafkas(dir: &std::path::Path, topic: &str) {
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if name == "__meta" {
+                std::fs::remove_dir_all(path).unwrap();
+            } else if name.starts_with(&format!("{topic}-0.")) {
+                std::fs::remove_file(path.join("checkpoint")).unwrap();
+                std::fs::rename(&path, path.with_file_name(format!("{topic}-0"))).unwrap();
+            } else if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! What this crate owns: the layout of a batch ([`Batch`], [`BatchInfo`], [`batches`]), the rules a
 //! produced batch must keep ([`check_produced`]), the two fields a broker writes into it ([`stamp`]),
-//! the records inside ([`Batch::records`]), and building one ([`Builder`]).
+//! the records inside ([`Batch::records`]), and building one ([`Builder`], [`Open`]).
 //!
 //! What it must never do: read a clock, a file or a socket; allocate by a length that came from the
 //! network before that length was compared with the bytes that are there; panic on any input.
@@ -16,6 +16,7 @@ mod check;
 mod codec;
 mod error;
 mod header;
+mod open;
 mod recompress;
 mod records;
 mod snappy;
@@ -29,6 +30,7 @@ pub use builder::{Builder, ControlType, Header, NewRecord};
 pub use check::{ProducedLimits, TimestampBounds, check_produced};
 pub use codec::DecompressLimit;
 pub use error::{BatchError, ErrorClass, RecordFault};
+pub use open::{Open, ProducerFields, stamp_producer};
 pub use recompress::recompress;
 pub use records::{Headers, Record, RecordHeader, Records, RecordsIter};
 pub use stamp::{stamp, stamp_append_time, stamp_create_time};

@@ -1,13 +1,18 @@
-//! The Kafka protocol: frames, codec, connections, and a small client.
+//! The Kafka protocol: frames, codec, connections, and the client side: a blocking one for command
+//! lines ([`client`]), and a pipelined one on an executor ([`producer`], [`consumer`]).
 
+pub mod brokers;
 pub mod client;
 pub mod connection;
+pub mod consumer;
 mod endpoint;
 pub mod fetch;
 pub mod frame;
 pub mod header;
+pub mod link;
 mod memory;
 pub mod produce;
+pub mod producer;
 mod put;
 mod recycle;
 pub mod registry;

@@ -6,6 +6,9 @@ use std::collections::VecDeque;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::{Encodable, HeaderVersion};
 
+use crate::put;
+use crate::take::Form;
+
 /// Bytes of the size in front of every answer.
 const PREFIX: usize = 4;
 
@@ -98,6 +101,29 @@ impl Writer {
         if flexible_header {
             out.put_u8(0);
         }
+        Self {
+            out,
+            spliced: Vec::new(),
+            spliced_bytes: 0,
+        }
+    }
+
+    /// Begins a request; `room` as in [`Self::new`].
+    pub(crate) fn of_request(
+        (api, version): (i16, i16),
+        correlation_id: i32,
+        client_id: &str,
+        form: Form,
+        room: usize,
+    ) -> Self {
+        let mut out = BytesMut::with_capacity(PREFIX + 16 + client_id.len() + room);
+        out.put_i32(0);
+        out.put_i16(api);
+        out.put_i16(version);
+        out.put_i32(correlation_id);
+        // Of the fixed form in all header versions.
+        put::string(&mut out, Form::Fixed, client_id);
+        put::no_tags(&mut out, form);
         Self {
             out,
             spliced: Vec::new(),

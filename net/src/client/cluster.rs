@@ -88,7 +88,7 @@ impl Cluster {
     }
 
     /// What metadata says about a partition's leader: its node, or why there is none.
-    fn leader(&self, at: &TopicPartition) -> Result<i32, KafkaError> {
+    pub(crate) fn leader(&self, at: &TopicPartition) -> Result<i32, KafkaError> {
         let topic = self
             .topics
             .get(&at.topic)
@@ -204,7 +204,7 @@ impl Client {
     }
 
     fn learn(&mut self, answer: &MetadataResponse) -> Cluster {
-        let cluster = describe(answer);
+        let cluster = describe_cluster(answer);
         self.cluster.id.clone_from(&cluster.id);
         self.cluster.controller = cluster.controller;
         self.cluster.brokers.clone_from(&cluster.brokers);
@@ -215,7 +215,8 @@ impl Client {
     }
 }
 
-fn describe(answer: &MetadataResponse) -> Cluster {
+/// What a metadata answer says.
+pub(crate) fn describe_cluster(answer: &MetadataResponse) -> Cluster {
     let mut brokers: Vec<_> = answer
         .brokers
         .iter()

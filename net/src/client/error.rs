@@ -145,6 +145,14 @@ pub enum ClientError {
         /// `address: reason`, one per address tried.
         tried: Vec<String>,
     },
+    /// Whoever took the connection does not speak Kafka's protocol.
+    #[error("{broker} does not speak Kafka's protocol: {reason}")]
+    NotKafka {
+        /// The broker's address.
+        broker: String,
+        /// How it showed.
+        reason: String,
+    },
     /// A connection failed in the middle of a request.
     #[error("{broker}: {api}: connection failed: {source}")]
     Io {

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use kafka_protocol::protocol::{Request, StrBytes};
 
+pub(crate) use cluster::describe_cluster;
 pub use cluster::{Broker, Cluster, PartitionInfo, TopicInfo};
 pub use configs::{ConfigChange, ConfigEntry, ConfigSource, ConfigType, Resource};
 pub use error::{ClientError, KafkaError, Refusal};
@@ -213,6 +214,7 @@ impl Client {
         for address in candidates {
             match self.wire(&address) {
                 Ok(_) => return Ok(address),
+                Err(stranger @ ClientError::NotKafka { .. }) => return Err(stranger),
                 Err(ClientError::Io { source, .. }) => tried.push(format!("{address}: {source}")),
                 Err(error) => tried.push(error.to_string()),
             }

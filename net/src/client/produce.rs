@@ -28,7 +28,7 @@ pub enum Acks {
 }
 
 impl Acks {
-    fn to_wire(self) -> i16 {
+    pub(crate) fn to_wire(self) -> i16 {
         match self {
             Self::None => 0,
             Self::Leader => 1,

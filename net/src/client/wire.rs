@@ -198,9 +198,12 @@ impl Wire {
         let size = usize::try_from(size)
             .ok()
             .filter(|size| (4..=MAX_RESPONSE_BYTES).contains(size))
-            .ok_or_else(|| {
-                let text = format!("an answer of {size} bytes: not a Kafka broker?");
-                self.failed(api, limit, io::Error::other(text))
+            .ok_or_else(|| ClientError::NotKafka {
+                broker: self.address.clone(),
+                reason: format!(
+                    "it sent {:?} where the size of an answer belongs",
+                    String::from_utf8_lossy(&size.to_be_bytes())
+                ),
             })?;
         // Grows as bytes arrive: the size is only a claim.
         let mut body = Vec::with_capacity(size.min(1024 * 1024));

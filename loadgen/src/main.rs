@@ -1,0 +1,5 @@
+//! The `loadgen` program.
+
+fn main() -> std::process::ExitCode {
+    loadgen::cli::main()
+}

@@ -69,6 +69,29 @@ class Kafka:
             raise BrokerFailed(f"Kafka didn't stop: see {self.folder / 'server.log'}")
 
 
+class RabbitMq:
+    """A single RabbitMQ node with the stream plugin by `rabbitmq start`; all it has is in DIR."""
+
+    def __init__(self, folder: Path, *settings: str):
+        self.folder = folder
+        self.port = free_port()
+        self.stream_port = free_port()
+        self.settings = settings
+        self.pid = 0
+
+    def __enter__(self):
+        argv = [HERE / "rabbitmq", "start", self.folder, str(self.port), str(self.stream_port), *self.settings]
+        started = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
+        if started.returncode:
+            raise BrokerFailed(f"RabbitMQ didn't start: see {self.folder / 'server.log'}")
+        self.pid = int(started.stdout)
+        return self
+
+    def __exit__(self, *_):
+        if subprocess.run([HERE / "rabbitmq", "stop", self.folder], check=False).returncode:
+            raise BrokerFailed(f"RabbitMQ didn't stop: see {self.folder / 'server.log'}")
+
+
 class Ottla:
     """`ottla serve` on ports of its own."""
 

@@ -54,7 +54,11 @@ impl Failure {
 pub fn main() -> ExitCode {
     let args = Args::parse();
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        // What RabbitMQ's client library logs is in the error that it gives, too.
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,lapin=off")),
+        )
         .with_writer(std::io::stderr)
         .init();
     let done = match args.command {

@@ -125,6 +125,17 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// What was measured, be it to the end or not.
+    pub fn measured(&self) -> Option<&Measured> {
+        match self {
+            Self::Measured(measured) => Some(measured),
+            Self::Failed { until, .. } => until.as_deref(),
+            Self::Skipped { .. } => None,
+        }
+    }
+}
+
 /// Figures of one line. Rates are totals over the whole measured time, never means of rates; latencies of
 /// several workers are of merged histograms, never means of percentiles.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

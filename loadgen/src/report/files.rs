@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::{figures, hdr, html};
-use crate::results::{HistogramError, Line, Measured, Outcome, Results, SCHEMA};
+use crate::results::{HistogramError, Line, Measured, Results, SCHEMA};
 
 /// Where the figures are.
 const RESULTS: &str = "results.json";
@@ -138,12 +138,7 @@ pub(super) fn write_to(
     put(place, path, &json)?;
     let mut names = BTreeSet::new();
     for line in &results.lines {
-        let (Outcome::Measured(measured)
-        | Outcome::Failed {
-            until: Some(measured),
-            ..
-        }) = &line.outcome
-        else {
+        let Some(measured) = line.outcome.measured() else {
             continue;
         };
         let name = file_name(line, &mut names);
@@ -242,12 +237,7 @@ pub fn load(dir: &Path) -> Result<Results, ReportError> {
     }
     let results: Results = serde_json::from_slice(&bytes).map_err(parse)?;
     for line in &results.lines {
-        let (Outcome::Measured(measured)
-        | Outcome::Failed {
-            until: Some(measured),
-            ..
-        }) = &line.outcome
-        else {
+        let Some(measured) = line.outcome.measured() else {
             continue;
         };
         for (_, latency) in hdr::kinds(measured) {

@@ -231,15 +231,21 @@ async fn close(connection: &Connection) {
         tokio::time::timeout(Duration::from_secs(5), connection.close(200, "done".into())).await;
 }
 
+async fn channel(connection: &Connection) -> Result<Channel, DriverError> {
+    let opened = connection.create_channel().await;
+    opened.map_err(failed("cannot open a channel"))
+}
+
+/// Deletes a queue, whatever it holds; one that isn't there counts as deleted.
+async fn delete(channel: &Channel, queue: &str) -> Result<(), lapin::Error> {
+    let deleted = channel.queue_delete(queue.into(), QueueDeleteOptions::default());
+    deleted.await.map(|_messages| ())
+}
+
 async fn channels(connection: &Connection, wanted: usize) -> Result<Vec<Channel>, DriverError> {
     let mut opened = Vec::new();
     for _ in 0..wanted.clamp(1, MOST_CHANNELS) {
-        opened.push(
-            connection
-                .create_channel()
-                .await
-                .map_err(failed("cannot open a channel"))?,
-        );
+        opened.push(channel(connection).await?);
     }
     Ok(opened)
 }
@@ -281,17 +287,11 @@ impl Driver for Amqp {
         let arguments = self.arguments(workload)?;
         runtime::run(None, async {
             let connection = self.connect(0).await?;
-            let channel = connection
-                .create_channel()
-                .await
-                .map_err(failed("cannot open a channel"))?;
+            let channel = channel(&connection).await?;
             for (topic, partition) in rabbitmq::partitions(workload) {
                 let name = rabbitmq::queue_name(workload, topic, partition);
-                let delete =
-                    channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default());
-                delete
-                    .await
-                    .map_err(failed(format!("cannot empty queue {name}")))?;
+                let deleted = delete(&channel, &name).await;
+                deleted.map_err(failed(format!("cannot empty queue {name}")))?;
                 let durable = QueueDeclareOptions {
                     durable: true,
                     ..QueueDeclareOptions::default()
@@ -310,17 +310,11 @@ impl Driver for Amqp {
     fn clean_up(&self, workload: &Workload) -> Result<(), DriverError> {
         runtime::run(None, async {
             let connection = self.connect(0).await?;
-            let channel = connection
-                .create_channel()
-                .await
-                .map_err(failed("cannot open a channel"))?;
+            let channel = channel(&connection).await?;
             for (topic, partition) in rabbitmq::partitions(workload) {
                 let name = rabbitmq::queue_name(workload, topic, partition);
-                let delete =
-                    channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default());
-                delete
-                    .await
-                    .map_err(failed(format!("cannot delete queue {name}")))?;
+                let deleted = delete(&channel, &name).await;
+                deleted.map_err(failed(format!("cannot delete queue {name}")))?;
             }
             close(&connection).await;
             Ok(())

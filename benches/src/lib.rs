@@ -14,6 +14,7 @@ mod clock;
 pub mod load;
 mod run;
 mod shard;
+pub mod sink;
 pub mod store;
 
 pub use clock::Clock;

@@ -17,8 +17,8 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::error::Refusal;
 use crate::config::{ConfigRow, Overrides, Want, describe};
-use crate::meta::{ConfigChange, ConfigOp, Resource, ResourceType, check_topic_name};
 use crate::shard::Shard;
+use metadata::{ConfigChange, ConfigOp, Resource, ResourceType, check_topic_name};
 
 /// Answers DescribeConfigs.
 pub(super) fn describe_all(

@@ -12,10 +12,10 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::NO_OPERATIONS;
-use crate::meta::{CreateTopic, MetaError};
 use crate::shard::Shard;
 use crate::shard::control::ControlError;
 use crate::shard::routes::{PartitionRoute, TopicRoute};
+use metadata::{CreateTopic, MetaError};
 
 /// Where a client is told to connect.
 pub struct Advertised {
@@ -96,7 +96,7 @@ async fn by_name(shard: &Rc<Shard>, name: TopicName, may_create: bool) -> Metada
         return topic_row(shard, &route);
     }
     if !may_create || !shard.settings().auto_create_topics {
-        let error = match crate::meta::check_topic_name(&name) {
+        let error = match metadata::check_topic_name(&name) {
             Ok(()) => ResponseError::UnknownTopicOrPartition.code(),
             Err(error) => error.code(),
         };

@@ -21,10 +21,10 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use crate::config::{Overrides, Want, describe};
-use crate::meta::{CreatePartitions, CreateTopic, MetaError, TopicRef};
 use crate::shard::Shard;
 use crate::shard::control::ControlError;
 use crate::shard::routes::TopicRoute;
+use metadata::{CreatePartitions, CreateTopic, MetaError, TopicRef};
 
 /// The first version of DeleteTopics that names topics by id too.
 const DELETE_BY_ID_SINCE: i16 = 6;

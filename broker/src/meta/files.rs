@@ -6,8 +6,8 @@ use rt::fs;
 use tracing::warn;
 
 use super::format::{self, FormatError, Scanned};
-use super::image::Image;
 use super::log::{Amount, MetaLogError};
+use metadata::Image;
 
 pub(super) const LOG_SUFFIX: &str = ".log";
 pub(super) const SNAPSHOT_SUFFIX: &str = ".snapshot";

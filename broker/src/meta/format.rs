@@ -9,8 +9,8 @@ use batch::{Batch, BatchError, Builder, Compression, DecompressLimit, NewRecord}
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::codec::{DecodeError, decode, encode};
-use super::record::Record;
+use metadata::Record;
+use metadata::{DecodeError, decode, encode};
 
 /// What commits and writes are aligned to.
 pub(super) const BLOCK: usize = 4096;

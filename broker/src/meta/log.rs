@@ -24,8 +24,8 @@ use super::files::{
     set_aside,
 };
 use super::format::{self, BLOCK, FormatError, Scanned};
-use super::image::{ApplyError, Image};
-use super::record::Record;
+use metadata::Record;
+use metadata::{ApplyError, Image};
 
 /// Log files grow in steps of this, ahead of the commits.
 const GROW: u64 = 1 << 20;

@@ -19,12 +19,12 @@ use rt::task;
 use thiserror::Error;
 use tracing::{error, warn};
 
-use super::configs::ConfigRules;
-use super::core::{Controller, Policy};
-use super::error::MetaError;
-use super::image::{ApplyError, Image};
 use super::log::{MetaLog, MetaLogError, MetaLogOptions};
-use super::record::Record;
+use metadata::ConfigRules;
+use metadata::MetaError;
+use metadata::Record;
+use metadata::{ApplyError, Image};
+use metadata::{Controller, Policy};
 
 /// Commands that may be decided and not yet answered; more wait before they are decided.
 const PENDING_MAX: usize = 1024;
@@ -76,12 +76,6 @@ pub struct Draft<'a> {
     policy: Policy,
     records: Vec<Record>,
     broken: Option<ApplyError>,
-}
-
-impl fmt::Debug for dyn ConfigRules + '_ {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ConfigRules")
-    }
 }
 
 impl Draft<'_> {

@@ -13,9 +13,10 @@ use uuid::Uuid;
 use super::routes::{PartitionRoute, TopicRoute};
 use super::{Replica, Shard};
 use crate::config::{Overrides, TopicConfig};
-use crate::meta::{Committed, Record, ResourceType};
+use crate::meta::Committed;
 use crate::partition::{Partition, PartitionId, log_config};
 use crate::producers::Producers;
+use metadata::{Record, ResourceType};
 
 /// Logs that are opened at the same time on one shard.
 const OPENED_AT_ONCE: usize = 16;
@@ -137,7 +138,7 @@ impl Shard {
             })
             .ok()?;
         let owners = self.owners.borrow();
-        let partition = |state: &crate::meta::PartitionState| {
+        let partition = |state: &metadata::PartitionState| {
             let drive = state.directory_on(self.node_id()).unwrap_or_default();
             PartitionRoute {
                 owner: owners.get(&drive).copied(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Node;
 use crate::config::broker::{self, Update};
 use crate::config::{Kind, Overrides, Scope, Want, describe, topic};
-use crate::meta::{ConfigRules, Configs, Image, KeyKind, Resource, ResourceType};
+use metadata::{ConfigRules, Configs, Image, KeyKind, Resource, ResourceType};
 
 /// Kafka's settings, over those a node was started with.
 pub(super) struct KafkaConfigRules {

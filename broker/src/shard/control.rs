@@ -17,10 +17,10 @@ use uuid::Uuid;
 use super::config_rules::KafkaConfigRules;
 use super::{CONTROL_SHARD, Shard};
 use crate::api::error::Refusal;
-use crate::meta::{
-    Committed, ConfigChange, Controller, CreatePartitions, CreateTopic, Image, MetaError,
-    MetaLogError, MetaLogOptions, MetaShell, PlacementDrive, Policy, ProposeError, Record,
-    Resource, TopicRef,
+use crate::meta::{Committed, MetaLogError, MetaLogOptions, MetaShell, ProposeError};
+use metadata::{
+    ConfigChange, Controller, CreatePartitions, CreateTopic, Image, MetaError, PlacementDrive,
+    Policy, Record, Resource, TopicRef,
 };
 
 /// What a decision gives: records to commit, and something for the one who asked.

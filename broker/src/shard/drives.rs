@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::control::{Control, ControlError};
 use super::{ServeError, Shard, ShardId};
-use crate::meta::{
+use metadata::{
     AdoptTopic, BrokerRecord, Controller, DriveInfo, Endpoint, FoundPartition, Image, MetaError,
     PlacementDrive, Record,
 };

@@ -25,8 +25,9 @@ use super::{Node, Shard, ShardId};
 use crate::admin::metrics::ShardMetrics;
 use crate::api::session::Sessions;
 use crate::config::{BrokerConfig, NodeConfig};
-use crate::meta::{Image, MetaLogError};
+use crate::meta::MetaLogError;
 use crate::partition::Partition;
+use metadata::Image;
 
 /// Logs that are closed at the same time on one shard.
 const CLOSED_AT_ONCE: usize = 16;

@@ -91,8 +91,8 @@ pub struct ProducerIds {
 /// Decides commands against one image.
 #[derive(Clone, Copy)]
 pub struct Controller<'a> {
-    pub(super) image: &'a Image,
-    pub(super) rules: &'a dyn ConfigRules,
+    pub(crate) image: &'a Image,
+    pub(crate) rules: &'a dyn ConfigRules,
     policy: Policy,
 }
 
@@ -283,7 +283,7 @@ impl<'a> Controller<'a> {
             .ok_or_else(|| MetaError::UnknownTopic(name.to_owned()))
     }
 
-    pub(super) fn check_new_name(&self, name: &str) -> Result<(), MetaError> {
+    pub(crate) fn check_new_name(&self, name: &str) -> Result<(), MetaError> {
         check_topic_name(name)?;
         if let Some(topic) = self.image.topic(name) {
             return Err(MetaError::TopicExists(Arc::clone(&topic.name)));
@@ -353,7 +353,7 @@ pub fn check_topic_name(name: &str) -> Result<(), MetaError> {
     Err(MetaError::InvalidTopicName { name, reason })
 }
 
-pub(super) fn check_amount(partitions: usize) -> Result<(), MetaError> {
+pub(crate) fn check_amount(partitions: usize) -> Result<(), MetaError> {
     if partitions <= NEW_PARTITIONS_MAX {
         return Ok(());
     }
@@ -362,7 +362,7 @@ pub(super) fn check_amount(partitions: usize) -> Result<(), MetaError> {
     )))
 }
 
-pub(super) fn too_few_nodes(replicas: usize, nodes: usize) -> MetaError {
+pub(crate) fn too_few_nodes(replicas: usize, nodes: usize) -> MetaError {
     MetaError::InvalidReplicationFactor(format!(
         "{replicas} replicas need {replicas} nodes with a drive that takes new partitions; there \
          are {nodes}"
@@ -455,7 +455,7 @@ fn place_assigned<'n>(
     Ok(places)
 }
 
-pub(super) fn new_partition(
+pub(crate) fn new_partition(
     topic_id: Uuid,
     index: i32,
     places: &[PlacementDrive],

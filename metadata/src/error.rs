@@ -88,7 +88,7 @@ impl MetaError {
 }
 
 /// A resource as people call it.
-pub(super) fn describe(resource: &Resource) -> String {
+pub(crate) fn describe(resource: &Resource) -> String {
     use super::record::ResourceType::{Broker, ClientMetrics, Group, Topic};
     match (resource.kind, resource.name.as_str()) {
         (Topic, name) => format!("topic \"{name}\""),

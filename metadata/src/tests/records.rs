@@ -254,7 +254,7 @@ fn an_unknown_resource_type_is_refused() {
 
 #[test]
 fn the_generated_code_is_of_this_schema() {
-    let schema = include_bytes!("../../../schema/metadata.fbs");
+    let schema = include_bytes!("../../schema/metadata.fbs");
     let generated = include_str!("../generated.rs");
     let line = format!("// schema-crc32c: {:08x}", crc32c::crc32c(schema));
     assert!(

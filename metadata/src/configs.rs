@@ -1,7 +1,8 @@
 //! The controller's commands on configs. What keys there are and what values they take is the
-//! caller's to say, by `ConfigRules`; here is what Kafka's requests mean. Pure, like `core`.
+//! caller's to say, by [`ConfigRules`]; here is what Kafka's requests mean. Pure, like `core`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::core::Controller;
 use super::error::{MetaError, describe};
@@ -39,6 +40,12 @@ pub trait ConfigRules {
 
     /// The value in force for a key that the resource has no value of its own for.
     fn inherited(&self, image: &Image, resource: &Resource, key: &str) -> Option<String>;
+}
+
+impl fmt::Debug for dyn ConfigRules + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConfigRules")
+    }
 }
 
 /// What an incremental change does with a key, with Kafka's numbers.
@@ -126,7 +133,7 @@ impl Controller<'_> {
     }
 
     /// The configs of a topic about to be created.
-    pub(super) fn check_new_configs(
+    pub(crate) fn check_new_configs(
         &self,
         topic: &str,
         configs: &[(String, Option<String>)],

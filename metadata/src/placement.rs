@@ -34,14 +34,14 @@ impl PlacementDrive {
 
 /// Places the replicas of several partitions one after another, each aware of those before.
 #[derive(Debug)]
-pub(super) struct Placer {
+pub(crate) struct Placer {
     drives: Vec<(PlacementDrive, DriveLoad)>,
     /// How many partitions have this node as their preferred leader.
     leaders: BTreeMap<i32, u32>,
 }
 
 impl Placer {
-    pub(super) fn new(image: &Image, drives: &[PlacementDrive]) -> Self {
+    pub(crate) fn new(image: &Image, drives: &[PlacementDrive]) -> Self {
         let load_of = |drive: &PlacementDrive| (*drive, image.drive_load(drive.node, drive.drive));
         let leaders = drives
             .iter()
@@ -54,13 +54,13 @@ impl Placer {
     }
 
     /// How many nodes have a drive to offer: the most replicas a partition can have.
-    pub(super) fn nodes(&self) -> usize {
+    pub(crate) fn nodes(&self) -> usize {
         self.leaders.len()
     }
 
     /// Drives for `count` replicas, preferred leader first; `None` when fewer nodes than that have
     /// a drive.
-    pub(super) fn place(&mut self, count: usize) -> Option<Vec<PlacementDrive>> {
+    pub(crate) fn place(&mut self, count: usize) -> Option<Vec<PlacementDrive>> {
         let mut chosen: Vec<usize> = Vec::with_capacity(count);
         for _ in 0..count {
             let free = |node: i32| {
@@ -83,7 +83,7 @@ impl Placer {
 
     /// The least-loaded drive of each of `nodes`, in their order; the node that has none is the
     /// error.
-    pub(super) fn place_on(&mut self, nodes: &[i32]) -> Result<Vec<PlacementDrive>, i32> {
+    pub(crate) fn place_on(&mut self, nodes: &[i32]) -> Result<Vec<PlacementDrive>, i32> {
         let mut chosen = Vec::with_capacity(nodes.len());
         for &node in nodes {
             let own = self
@@ -98,7 +98,7 @@ impl Placer {
     }
 
     /// Counts what was placed elsewhere by another rule, so that it weighs on the next choices.
-    pub(super) fn count(&mut self, place: PlacementDrive) {
+    pub(crate) fn count(&mut self, place: PlacementDrive) {
         if let Some(at) = self.drives.iter().position(|(drive, _)| *drive == place) {
             self.take(&[at]);
         }

@@ -83,7 +83,9 @@ impl Checkpoint {
         };
         let sane = read.segment >= 0
             && read.offset >= read.segment
-            && (0..=read.offset).contains(&read.log_start);
+            && read.log_start >= 0
+            // One that vouches for nothing of its segment may say that the log begins within it.
+            && (read.log_start <= read.offset || read.position == 0);
         if sane {
             Ok(read)
         } else {

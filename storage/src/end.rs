@@ -53,6 +53,15 @@ impl LogEnd {
         self.flushed = offset;
     }
 
+    /// Makes the log end at `offset`, all of it on the drive.
+    pub(crate) fn cut_to(&mut self, offset: i64) {
+        *self = Self {
+            appended: offset,
+            written: offset,
+            flushed: self.flushed.min(offset),
+        };
+    }
+
     /// Takes back what was appended and could not be written.
     pub(crate) fn take_back(&mut self) {
         self.appended = self.written;

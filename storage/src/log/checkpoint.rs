@@ -167,7 +167,7 @@ impl LogInner {
         Ok(())
     }
 
-    async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), LogError> {
+    pub(crate) async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), LogError> {
         let path = self.folder.join(name);
         let written = rt::fs::write_atomic(&path, bytes).await;
         written.map_err(|error| {

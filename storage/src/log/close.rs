@@ -125,12 +125,17 @@ impl LogInner {
     async fn quiet(&self) {
         loop {
             let progress = self.progress.notified();
-            let tasks = &self.tasks;
-            if !tasks.writer.get() && !tasks.flusher.get() && !tasks.checkpointer.get() {
+            if !self.is_busy() {
                 return;
             }
             progress.await;
         }
+    }
+
+    /// Whether a task of the log runs.
+    pub(crate) fn is_busy(&self) -> bool {
+        let tasks = &self.tasks;
+        tasks.writer.get() || tasks.flusher.get() || tasks.checkpointer.get()
     }
 
     /// Lets go of memory and open files.

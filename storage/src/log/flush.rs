@@ -90,10 +90,11 @@ impl LogInner {
 
     /// Syncs what was written before the call.
     async fn flush_once(&self) -> Result<(), String> {
-        let (target, dirty, folder_changed) = {
+        let (target, refusals, dirty, folder_changed) = {
             let state = &mut *self.state.borrow_mut();
             let folder_changed = std::mem::take(&mut state.folder_changed);
-            (state.end.written(), state.take_dirty(), folder_changed)
+            let target = state.end.written();
+            (target, state.refusals, state.take_dirty(), folder_changed)
         };
         for segment in &dirty {
             let synced = self.sync_segment(segment).await;
@@ -105,7 +106,8 @@ impl LogInner {
         }
         let moved = {
             let state = &mut *self.state.borrow_mut();
-            let moved = target > state.end.flushed();
+            // What was synced may have been cut off meanwhile, and its offsets given again.
+            let moved = target > state.end.flushed() && state.refusals == refusals;
             if moved {
                 state.end.flush_to(target);
             }

@@ -19,6 +19,7 @@ mod open;
 mod read;
 mod state;
 mod time;
+mod truncate;
 mod writer;
 
 use std::cell::{Cell, RefCell};

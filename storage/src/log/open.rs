@@ -243,23 +243,8 @@ impl Recovery {
         snapshot: Option<i64>,
         told: &mut dyn FnMut(ReplayEvent),
     ) -> Result<(), LogError> {
-        let mut from = 0;
-        if let Some(offset) = snapshot {
-            let name = FileKind::Snapshot(offset).name().unwrap_or_default();
-            let path = self.folder.join(name);
-            let bytes = rt::fs::read(&path)
-                .await
-                .map_err(LogError::io("read", &path))?;
-            told(ReplayEvent::Snapshot(offset, bytes.into()));
-            from = offset;
-        }
-        if from >= upto {
-            return Ok(());
-        }
         let segments: Vec<_> = self.segments.values().map(Rc::clone).collect();
-        let mut batch = |info| told(ReplayEvent::Batch(info));
-        replay(&self.drive, &segments, (from, upto), &mut batch).await?;
-        Ok(())
+        replay_state(&self.drive, &self.folder, &segments, (snapshot, upto), told).await
     }
 
     /// Reads segments from a place on, and cuts the log where it stops being whole.
@@ -452,4 +437,31 @@ impl Recovery {
             true,
         )
     }
+}
+
+/// Tells an owner its state: the snapshot of an offset, if there is one, and the batches of these
+/// segments from there up to another.
+pub(crate) async fn replay_state(
+    drive: &Rc<DriveInner>,
+    folder: &Path,
+    segments: &[Rc<Segment>],
+    (snapshot, upto): (Option<i64>, i64),
+    told: &mut dyn FnMut(ReplayEvent),
+) -> Result<(), LogError> {
+    let mut from = 0;
+    if let Some(offset) = snapshot {
+        let name = FileKind::Snapshot(offset).name().unwrap_or_default();
+        let path = folder.join(name);
+        let bytes = rt::fs::read(&path)
+            .await
+            .map_err(LogError::io("read", &path))?;
+        told(ReplayEvent::Snapshot(offset, bytes.into()));
+        from = offset;
+    }
+    if from >= upto {
+        return Ok(());
+    }
+    let mut batch = |info| told(ReplayEvent::Batch(info));
+    replay(drive, segments, (from, upto), &mut batch).await?;
+    Ok(())
 }

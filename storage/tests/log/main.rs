@@ -9,3 +9,4 @@ mod keeping;
 mod model;
 mod round_trip;
 mod troubles;
+mod truncate;

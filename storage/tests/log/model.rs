@@ -181,6 +181,36 @@ impl Run {
         self.log.set_config(config);
     }
 
+    async fn truncate(&mut self) {
+        let (start, end) = (self.model.start, self.model.end());
+        if end == start {
+            return;
+        }
+        let to = start + self.random.below((end - start) as u64 + 1) as i64;
+        let within = |batch: &&(i64, i64, Vec<u8>, i64)| batch.0 < to && batch.1 > to;
+        let expected = self.model.batches.iter().find(within);
+        let expected = expected.map_or(to, |batch| batch.0);
+        let mut told = |event| panic!("the owner has no state: {event:?}");
+        assert_eq!(
+            self.log.truncate_to(to, &mut told).await.unwrap(),
+            expected,
+            "cut to {to} of {start} to {end}"
+        );
+        self.model.batches.retain(|batch| batch.1 <= expected);
+        self.model.start = start.min(expected);
+        if self.model.batches.is_empty() {
+            self.model.start = expected;
+        }
+        assert_eq!(self.log.end().written(), expected);
+    }
+
+    async fn start_over(&mut self) {
+        let to = self.random.below(2 * self.model.end() as u64 + 2) as i64;
+        self.log.start_over(to).await.unwrap();
+        self.model.batches.clear();
+        self.model.start = to;
+    }
+
     /// A kill: the drive is copied as it is and the copy opened.
     async fn kill(&mut self) {
         let promised = self.log.end().written();
@@ -217,7 +247,7 @@ impl Run {
     }
 
     async fn step(&mut self) {
-        match self.random.below(40) {
+        match self.random.below(44) {
             0..18 => self.append(),
             18..28 => self.read().await,
             28..31 => written(&self.log).await,
@@ -226,7 +256,9 @@ impl Run {
             35 => self.delete_records().await,
             36 => self.retain().await,
             37 => self.log.checkpoint().await.unwrap(),
-            38 => self.kill().await,
+            38..40 => self.kill().await,
+            40..43 => self.truncate().await,
+            43 => self.start_over().await,
             _ => self.restart().await,
         }
         assert_eq!(

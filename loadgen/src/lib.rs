@@ -2,8 +2,8 @@
 //! reads, and sets systems side by side.
 //!
 //! From below: [`record`] makes records and checks them, [`pace`] says when each is due, [`measure`] counts;
-//! [`driver`] speaks to a system; [`engine`] runs the workers of one [`workload`]; [`suite`] strings
-//! workloads together; [`report`] shows [`results`].
+//! [`driver`] speaks to a system; [`engine`] runs the producers and consumers of one [`workload`], as threads
+//! or in other processes ([`workers`]); [`suite`] strings workloads together; [`report`] shows [`results`].
 
 pub mod cli;
 pub mod driver;
@@ -15,4 +15,5 @@ pub mod record;
 pub mod report;
 pub mod results;
 pub mod suite;
+pub mod workers;
 pub mod workload;

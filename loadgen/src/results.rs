@@ -88,6 +88,34 @@ pub struct Line {
     pub outcome: Outcome,
     /// What a reader must know, such as what was left out.
     pub notes: Vec<String>,
+    /// The processes its producers and consumers ran in; empty where they were threads of the load generator.
+    #[serde(default)]
+    pub workers: Vec<Worker>,
+}
+
+/// A process that ran some of a line's producers and consumers, and its clock.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Worker {
+    /// Where it listened.
+    pub address: String,
+    /// Name of its host.
+    pub host: String,
+    /// Numbers of its producers.
+    pub producers: Vec<usize>,
+    /// Numbers of its consumers.
+    pub consumers: Vec<usize>,
+    /// Whether it read the same clock as the coordinator, being on the same machine.
+    pub same_clock: bool,
+    /// What its clock was set forward by before the line, in nanoseconds.
+    pub offset_ns: i64,
+    /// How wrong that is at most, in nanoseconds: half of the round trip; 0 with the same clock.
+    pub error_ns: u64,
+    /// The least round trip before the line, in nanoseconds.
+    pub round_trip_ns: u64,
+    /// What its clock would have had to be set forward by after the line, if it was still there.
+    pub offset_after_ns: Option<i64>,
+    /// The least round trip after the line, in nanoseconds, if it was still there.
+    pub round_trip_after_ns: Option<u64>,
 }
 
 /// A published figure; what the source doesn't give is absent.
@@ -142,6 +170,9 @@ impl Outcome {
 pub struct Measured {
     /// Seconds measured, the warm-up left out.
     pub seconds: f64,
+    /// Whether the rate that was asked for was held ([`Self::held`]); none at full speed, and where the line was
+    /// broken off.
+    pub rate_held: Option<bool>,
     /// What was acknowledged to producers.
     pub produced: Flow,
     /// What consumers got.
@@ -160,6 +191,28 @@ pub struct Measured {
     pub verified: Verified,
     /// Records that were not acknowledged, by the reason.
     pub errors: BTreeMap<String, u64>,
+}
+
+/// Less of the rate than this is not that rate.
+const HELD_SHARE: f64 = 0.98;
+/// Whose 99th percentile, in microseconds, is above this has fallen behind.
+const BEHIND_MICROS: u64 = 1_000_000;
+
+impl Measured {
+    /// Whether a rate was held: 98 % of it was acknowledged, and read where there are consumers who read what is
+    /// produced (`read`); nothing failed; and 99 % of the records were there within a second of when they were due.
+    pub fn held(&self, rate: f64, read: bool) -> bool {
+        let enough = |flow: &Flow| flow.records_per_second >= HELD_SHARE * rate;
+        let latency = match (read, &self.end_to_end_latency) {
+            (true, Some(end_to_end)) => Some(end_to_end),
+            _ => self.ack_latency.as_ref(),
+        };
+        let p99 = latency.and_then(|latency| latency.percentiles.get("99"));
+        enough(&self.produced)
+            && (!read || enough(&self.consumed))
+            && self.errors.is_empty()
+            && p99.is_none_or(|p99| *p99 < BEHIND_MICROS)
+    }
 }
 
 /// A stream of records.

@@ -47,7 +47,7 @@ pub enum ReadFrom {
 
 /// One workload. Every field has a default, so a file need only say what differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Workload {
     /// A short name, in file names.
     pub name: String,
@@ -90,6 +90,9 @@ pub struct Workload {
     pub in_flight: usize,
     /// Records per second over all producers; none is as fast as they can.
     pub rate: Option<f64>,
+    /// The same for each system by its name, where each has a rate of its own. A system without one has `rate`; where
+    /// there is none either, it is left out.
+    pub rates: BTreeMap<String, f64>,
     /// How many records to send after the warm-up over all producers; none is for `seconds`.
     pub records: Option<u64>,
     /// How long to measure, where `records` is none.
@@ -130,6 +133,7 @@ impl Default for Workload {
             linger: Duration::ZERO,
             in_flight: 5,
             rate: None,
+            rates: BTreeMap::new(),
             records: None,
             seconds: 30.0,
             warm_up_seconds: 5.0,
@@ -145,6 +149,32 @@ impl Workload {
     /// The most bytes of a value.
     pub fn most_bytes(&self) -> usize {
         self.record_bytes.max(self.record_bytes_max)
+    }
+
+    /// The workload at the rate that this system is to have.
+    #[must_use]
+    pub fn at_rate_of(&self, system: &str) -> Self {
+        Self {
+            rate: self.rates.get(system).copied().or(self.rate),
+            ..self.clone()
+        }
+    }
+
+    /// Whether a system is to do this: not where others have rates of their own, and it has none.
+    pub fn has_rate_for(&self, system: &str) -> bool {
+        self.rates.is_empty() || self.rate.is_some() || self.rates.contains_key(system)
+    }
+
+    /// What is the same in all runs and on all systems of the same line: neither the topic nor the records' bytes,
+    /// nor the rate where each system has its own.
+    #[must_use]
+    pub fn in_common(&self) -> Self {
+        Self {
+            topic: String::new(),
+            seed: 0,
+            rate: self.rate.filter(|_| self.rates.is_empty()),
+            ..self.clone()
+        }
     }
 
     /// Says what can't be, if something can't.
@@ -185,12 +215,12 @@ impl Workload {
         if self.records == Some(0) {
             return bad("records is 1 at least".to_owned());
         }
-        if let Some(rate) = self.rate
-            && !(rate.is_finite() && rate > 0.0 && rate <= MOST_RATE)
-        {
-            return bad(format!(
-                "a rate is above 0 and up to {MOST_RATE:e} records/s, not {rate}"
-            ));
+        for rate in self.rate.iter().chain(self.rates.values()) {
+            if !(rate.is_finite() && *rate > 0.0 && *rate <= MOST_RATE) {
+                return bad(format!(
+                    "a rate is above 0 and up to {MOST_RATE:e} records/s, not {rate}"
+                ));
+            }
         }
         if self.read_from != ReadFrom::Live && self.consumers == 0 {
             return bad("read_from takes consumers".to_owned());

@@ -151,14 +151,155 @@ fn what_is_no_result_is_refused() {
 }
 
 #[test]
+fn what_must_be_known_is_said_once_with_all_it_concerns() {
+    let note = "run with 1 replica instead of 3";
+    let own = "only this one";
+    let mut results = empty();
+    for (id, system, repeat) in [
+        ("a", "Ottla", 0),
+        ("a", "Kafka", 0),
+        ("b", "Ottla", 0),
+        ("b", "Kafka", 0),
+        ("b", "Kafka", 1),
+    ] {
+        let mut line = many(1, 3).lines.remove(0);
+        (line.id, line.title) = (id.to_owned(), id.to_uppercase());
+        line.system.name = system.to_owned();
+        line.repeat = repeat;
+        line.notes = vec![note.to_owned()];
+        if (id, system, repeat) == ("b", "Kafka", 1) {
+            line.notes.push(own.to_owned());
+        }
+        results.lines.push(line);
+    }
+    let (_, page) = written("remarks", &results);
+    let summary = report::terminal::summary(&results);
+    for text in [&page, &summary] {
+        assert_eq!(text.matches(note).count(), 1, "{text}");
+        assert_eq!(text.matches(own).count(), 1, "{text}");
+        assert!(
+            text.contains(&format!("all systems on all lines: {note}")),
+            "{text}"
+        );
+        assert!(
+            text.contains(&format!("Kafka, 1 of 2 runs: {own}")),
+            "{text}"
+        );
+    }
+}
+
+/// A line on which each system has a rate of its own, as runs of one system each.
+fn own_rates() -> Vec<Results> {
+    let rates = [("Ottla", 900.0, true), ("Kafka", 300.0, false)];
+    let run = |(name, rate, held): (&str, f64, bool)| {
+        let mut results = runs(&[rate], "2026-03-01T12:00:00Z");
+        let line = &mut results.lines[0];
+        line.system.name = name.to_owned();
+        line.workload.rates = rates.map(|(name, rate, _)| (name.to_owned(), rate)).into();
+        line.workload.rate = Some(rate);
+        if let Outcome::Measured(measured) = &mut line.outcome {
+            measured.rate_held = Some(held);
+        }
+        results
+    };
+    rates.map(run).into()
+}
+
+#[test]
+fn systems_at_rates_of_their_own_stand_side_by_side() {
+    let whole = report::merge(own_rates());
+    let (_, page) = written("own-rates", &whole);
+    let summary = report::terminal::summary(&whole);
+    assert!(whole.lines.iter().all(|line| line.id == "a"), "{summary}");
+    assert!(
+        summary.contains("asked for, records/s: Ottla 900, Kafka 300"),
+        "{summary}"
+    );
+    assert!(summary.contains("NOT HELD\n"), "{summary}");
+    assert!(summary.contains("Kafka: RATE NOT HELD"), "{summary}");
+    assert!(!summary.contains("Ottla: RATE"), "{summary}");
+    assert!(page.contains("Kafka on a: rate not held"), "{page}");
+    assert!(page.contains("<br>rate not held</span>"));
+    assert!(page.contains("asked for 900 records/s"));
+    for percentile in ["p50", "p90", "p99", "p99.9", "p99.99"] {
+        assert!(
+            page.contains(&format!("<th>{percentile}</th>")),
+            "{percentile}"
+        );
+        assert!(summary.contains(&format!(" {percentile} ")), "{percentile}");
+    }
+
+    let other = report::merge(
+        own_rates()
+            .into_iter()
+            .map(|mut run| {
+                run.lines[0]
+                    .workload
+                    .rates
+                    .insert("Kafka".to_owned(), 400.0);
+                run
+            })
+            .collect(),
+    );
+    let text = report::compare(&whole, &other).to_string();
+    assert!(text.contains("a, rates: A"), "{text}");
+    assert!(!text.contains("a, rate:"), "{text}");
+}
+
+#[test]
+fn fields_of_later_versions_are_passed_over() {
+    let mut json = serde_json::to_value(three_systems()).unwrap();
+    json["lines"][0]["workload"]["of_later"] = true.into();
+    json["lines"][0]["outcome"]["of_later"] = true.into();
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report/later");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("results.json"), json.to_string()).unwrap();
+    assert_eq!(report::load(&dir).unwrap(), three_systems());
+}
+
+#[test]
 fn a_summary_fits_a_terminal() {
     let text = report::terminal::summary(&three_systems());
     for line in text.lines() {
         assert!(line.chars().count() <= 100, "{line}");
     }
     assert!(text.contains("PARTIAL"));
-    assert!(text.contains("original: Kafka 0.8.1"));
+    assert!(text.contains("orig. Kafka 0.8.1"));
     assert!(text.contains("1,204 duplicated"));
+    assert!(text.contains("12 RECORDS NOT ACKNOWLEDGED: publisher confirm timed out"));
+}
+
+#[test]
+fn what_was_measured_until_a_line_broke_off_is_shown_as_that() {
+    let mut results = many(1, 10);
+    let Outcome::Measured(until) = results.lines[0].outcome.clone() else {
+        panic!();
+    };
+    results.lines[0].outcome = Outcome::Failed {
+        why: "the system was lost".to_owned(),
+        until: Some(until),
+    };
+    let summary = report::terminal::summary(&results);
+    assert!(summary.contains(" PARTIAL\n"), "{summary}");
+    assert!(
+        summary.contains("failed after 10 s: the system was lost"),
+        "{summary}"
+    );
+    let (_, page) = written("until", &results);
+    assert!(page.contains("<span class=\"wrong\">partial</span>"));
+}
+
+#[test]
+fn the_rate_of_runs_together_is_between_those_of_each() {
+    let mut results = runs(&[1000.0, 1000.0], "2026-03-01T12:00:00Z");
+    for line in &mut results.lines {
+        if let Outcome::Measured(measured) = &mut line.outcome {
+            // Consumers went on for a little.
+            measured.seconds *= 1.1;
+        }
+    }
+    let summary = report::terminal::summary(&results);
+    assert!(summary.contains(" 1,000 "), "{summary}");
 }
 
 fn runs(rates: &[f64], started: &str) -> Results {
@@ -303,7 +444,11 @@ fn percentiles_of_repeats_are_of_merged_histograms() {
         .find(|line| line.starts_with("  Ottla"))
         .unwrap();
     let columns: Vec<&str> = row.split_whitespace().collect();
-    assert_eq!(columns[3..6], ["1.00", "1.00", "9.01"], "{row}");
+    assert_eq!(
+        columns[3..8],
+        ["1.00", "1.00", "1.00", "9.01", "9.01"],
+        "{row}"
+    );
 }
 
 #[test]

@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use loadgen::driver::{self, Target};
+use loadgen::driver::{self, ConsumerJob, Driver, DriverError, ProducerJob, SystemInfo, Target};
 use loadgen::engine::{Cores, Interrupt, Ran, Runner, Threads, Watch};
 use loadgen::machine::Brokers;
 use loadgen::results::{Measured, Outcome, Second};
@@ -23,6 +25,10 @@ fn run(workload: Workload, options: &[(&str, &str)]) -> Ran {
 }
 
 fn run_until(workload: Workload, options: &[(&str, &str)], interrupt: &Interrupt) -> Ran {
+    run_on(memory(options), workload, interrupt)
+}
+
+fn memory(options: &[(&str, &str)]) -> Arc<dyn Driver> {
     let options = options
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -32,7 +38,10 @@ fn run_until(workload: Workload, options: &[(&str, &str)], interrupt: &Interrupt
         name: "memory".to_owned(),
         options: options.collect(),
     };
-    let driver = driver::open(&target).unwrap();
+    driver::open(&target).unwrap()
+}
+
+fn run_on(driver: Arc<dyn Driver>, workload: Workload, interrupt: &Interrupt) -> Ran {
     let mut crew = Threads::new(driver.clone(), Cores::free(), None);
     Runner::new(
         &*driver,
@@ -239,13 +248,67 @@ fn a_broker_that_breaks_leaves_what_was_measured() {
     assert_eq!(until.verified.lost, 0, "what was not read yet is not lost");
 }
 
+/// A system that answers once what it is, and then is not there any more.
+struct Gone {
+    memory: Arc<dyn Driver>,
+    asked: AtomicUsize,
+}
+
+impl Driver for Gone {
+    fn describe(&self) -> Result<SystemInfo, DriverError> {
+        match self.asked.fetch_add(1, Ordering::Relaxed) {
+            0 => self.memory.describe(),
+            _ => Err(DriverError::Failed("nobody answers".to_owned())),
+        }
+    }
+
+    fn prepare(&self, workload: &Workload) -> Result<(), DriverError> {
+        self.memory.prepare(workload)
+    }
+
+    fn clean_up(&self, _workload: &Workload) -> Result<(), DriverError> {
+        panic!("nobody is there to clean up");
+    }
+
+    fn produce(&self, job: ProducerJob) -> Result<(), DriverError> {
+        self.memory.produce(job)
+    }
+
+    fn consume(&self, job: ConsumerJob) -> Result<(), DriverError> {
+        self.memory.consume(job)
+    }
+}
+
+/// A driver may wait for a dead system for as long as the line goes on: the line ends all the same.
+#[test]
+fn a_system_that_is_gone_ends_its_line() {
+    let driver = Arc::new(Gone {
+        memory: memory(&[("stall-at", "700"), ("stall", "3600000")]),
+        asked: AtomicUsize::new(0),
+    });
+    let workload = Workload {
+        records: None,
+        seconds: 3600.0,
+        rate: Some(1000.0),
+        ..short()
+    };
+    let ran = run_on(driver, workload, &Interrupt::default());
+    let Outcome::Failed { why, until } = &ran.outcome else {
+        panic!("{:?}", ran.outcome);
+    };
+    assert!(why.contains("the system was lost: nobody answers"), "{why}");
+    assert!(until.as_ref().unwrap().produced.records > 100);
+    let left = |note: &String| note.contains("topic t was left there");
+    assert!(ran.notes.iter().any(left), "{:?}", ran.notes);
+}
+
 #[test]
 fn the_user_can_break_off_and_keeps_what_was_measured() {
     let interrupt = Interrupt::default();
     let asks = interrupt.clone();
     let user = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(900));
-        asks.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        asks.0.fetch_add(1, Ordering::Relaxed);
     });
     let workload = Workload {
         records: None,

@@ -233,6 +233,18 @@ impl Brokers {
 
     /// Ends all links, and whatever goes on in the background.
     pub async fn close(&self) {
+        let tasks = std::mem::take(&mut self.inner.state.borrow_mut().tasks);
+        for task in tasks {
+            task.cancel().await;
+        }
+        self.abandon();
+        // The links' tasks end when they run next.
+        rt::task::yield_now().await;
+    }
+
+    /// The same without waiting for it: for whoever is dropped and not closed. What goes on in the background holds
+    /// these brokers, which nobody would take apart otherwise.
+    pub(crate) fn abandon(&self) {
         let (tasks, places) = {
             let mut state = self.inner.state.borrow_mut();
             (
@@ -240,12 +252,8 @@ impl Brokers {
                 std::mem::take(&mut state.places),
             )
         };
-        for task in tasks {
-            task.cancel().await;
-        }
+        drop(tasks);
         drop(places);
-        // The links' tasks end when they run next.
-        rt::task::yield_now().await;
     }
 
     async fn open(&self, address: &str) -> Result<Rc<Link>, LinkError> {

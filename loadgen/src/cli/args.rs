@@ -24,6 +24,8 @@ pub(super) enum Command {
         /// Only this suite.
         suite: Option<String>,
     },
+    /// Run producers and consumers for `loadgen run --workers`, which tells it what to do.
+    Worker(WorkerArgs),
     /// Put the results of runs together.
     Report(ReportArgs),
     /// Say what differs between two runs, and whether it is more than the noise.
@@ -33,6 +35,20 @@ pub(super) enum Command {
         /// Directory of the second.
         b: PathBuf,
     },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "There is no authentication: a worker does what whoever connects to it says. Let it \
+    listen on a network that is trusted, and only there.\n\
+    It prints the address it listens at, works for one coordinator at a time and waits for the next, \
+    until Ctrl-C or SIGTERM. It must be of the coordinator's version, and reach the brokers by the \
+    addresses that the coordinator was given."
+)]
+pub(super) struct WorkerArgs {
+    /// Where to wait for the coordinator; port 0 is any that is free.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9655")]
+    pub(super) listen: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -104,6 +120,14 @@ pub(super) struct RunArgs {
     /// Processes of the (only) system, where they can't be found by the ports they listen at.
     #[arg(long = "broker-pid", value_name = "PID", value_delimiter = ',')]
     pub(super) broker_pids: Vec<u32>,
+    /// Run producers and consumers in these processes (`loadgen worker`), which get them in turn.
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        num_args = 1..,
+        value_delimiter = ','
+    )]
+    pub(super) workers: Vec<String>,
     /// Keep each producer and consumer on a core of its own, as far as there are cores.
     #[arg(long)]
     pub(super) pin: bool,
@@ -184,7 +208,33 @@ impl RunArgs {
         if !(self.scale.is_finite() && self.scale > 0.0) {
             return Err(format!("--scale is above 0, not {}", self.scale));
         }
+        self.check_workers(&targets)?;
         Ok(targets)
+    }
+
+    fn check_workers(&self, targets: &[Target]) -> Result<(), String> {
+        for (at, worker) in self.workers.iter().enumerate() {
+            let port = worker.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+            if !matches!(port, Some(Ok(1..))) {
+                return Err(format!("{worker:?} is not the HOST:PORT of a worker"));
+            }
+            if self.workers[..at].contains(worker) {
+                return Err(format!(
+                    "worker {worker} is given twice, and works for one at a time"
+                ));
+            }
+        }
+        let keeps = |target: &Target| {
+            let discards = target.options.get("discard").is_some_and(|it| it == "true");
+            target.driver == "memory" && !discards
+        };
+        if !self.workers.is_empty() && targets.iter().any(keeps) {
+            return Err(
+                "the driver memory is in one process only: with --workers it takes --option discard=true"
+                    .to_owned(),
+            );
+        }
+        Ok(())
     }
 }
 
@@ -227,5 +277,9 @@ mod tests {
             said(&["--target", "a=kafka@h:1", "--target", "a=kafka@h:2"]).contains("two targets")
         );
         assert!(said(&["--brokers", "h:1", "--scale", "0"]).contains("--scale"));
+        let workers = |list: &str| said(&["--brokers", "h:1", "--workers", list]);
+        assert!(workers("a:1,b").contains("\"b\" is not the HOST:PORT"));
+        assert!(workers("a:1,b:2,a:1").contains("worker a:1 is given twice"));
+        assert!(said(&["--driver", "memory", "--workers", "a:1"]).contains("discard=true"));
     }
 }

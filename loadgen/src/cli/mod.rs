@@ -6,7 +6,9 @@
 mod args;
 mod date;
 mod run;
+mod worker;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -53,16 +55,23 @@ impl Failure {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let args = Args::parse();
+    // What RabbitMQ's client library logs is in the error that it gives, too. Whom a worker works for is
+    // nowhere but in what it logs.
+    let logged = match args.command {
+        Command::Worker(_) => "error,loadgen::workers=info,lapin=off",
+        _ => "error,lapin=off",
+    };
     tracing_subscriber::fmt()
-        // What RabbitMQ's client library logs is in the error that it gives, too.
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,lapin=off")),
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(logged)),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let done = match args.command {
         Command::Run(run) => run::run(&run),
+        Command::Worker(worker) => worker::serve(&worker.listen),
         Command::List { suite } => list(suite.as_deref()),
         Command::Report(report) => merged(&report.dirs, report.out, report.json),
         Command::Compare { a, b } => compare(&a, &b),

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::args::RunArgs;
 use super::{FAILED, Failure, INTERRUPTED, UNTRUE, date, print, print_json};
 use crate::driver::{self, Driver, SystemInfo, Target};
-use crate::engine::{Cores, Interrupt, Runner, Threads, Watch};
+use crate::engine::{Cores, Crew, Interrupt, Ran, Runner, Threads, Watch};
 use crate::machine::{self, Brokers};
-use crate::report::{self, terminal::Live};
+use crate::report::{self, ReportError, terminal::Live};
 use crate::results::{Line, Outcome, Results, SCHEMA, Second, System};
 use crate::suite::{self, Planned, Suite};
+use crate::workers::{self, Workers};
 use crate::workload::Workload;
 
 /// A system and what it said of itself.
@@ -42,6 +43,8 @@ impl Watch for Shown<'_> {
 struct Session<'a> {
     args: &'a RunArgs,
     peers: Vec<Peer>,
+    /// None where all runs in this process.
+    workers: Option<Workers>,
     results: Results,
     out: PathBuf,
     run_id: String,
@@ -65,6 +68,12 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
         let time = date::rfc3339(now).replace([':', '-'], "");
         PathBuf::from(format!("loadgen-{}-{time}", suite.name))
     });
+    if out.exists() && !out.is_dir() {
+        return Err(Failure::usage(format!(
+            "{} is not a directory: give another with --out",
+            out.display()
+        )));
+    }
     if out.join("results.json").exists() {
         return Err(Failure::usage(format!(
             "{} holds the results of another run: give another directory with --out",
@@ -73,14 +82,24 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     }
     let interrupt = Interrupt::default();
     listen_to_the_user(&interrupt)?;
+    let workers = (!args.workers.is_empty()).then(|| Workers::connect(&args.workers));
+    let workers = workers.transpose().map_err(Failure::failed)?;
     let peers: Vec<Peer> = targets.into_iter().map(peer).collect::<Result<_, _>>()?;
-    if let [Peer { info: Err(why), .. }] = &peers[..] {
-        return Err(Failure::failed(why));
+    if let [
+        Peer {
+            target,
+            info: Err(why),
+            ..
+        },
+    ] = &peers[..]
+    {
+        return Err(Failure::failed(format!("{}: {why}", target.name)));
     }
     let total = suite.lines.len() * peers.len() * args.repeats as usize;
     let mut session = Session {
         args,
         peers,
+        workers,
         results: Results {
             schema: SCHEMA,
             suite: suite.name.clone(),
@@ -113,6 +132,7 @@ fn planned(args: &RunArgs) -> Result<Suite, Failure> {
         let workload = &mut line.workload;
         if let Some(rate) = args.rate {
             workload.rate = (rate != 0.0).then_some(rate);
+            workload.rates.clear();
         }
         if let Some(seconds) = args.seconds {
             (workload.seconds, workload.records) = (seconds, None);
@@ -130,15 +150,17 @@ fn planned(args: &RunArgs) -> Result<Suite, Failure> {
 
 fn peer(target: Target) -> Result<Peer, Failure> {
     let driver = driver::open(&target).map_err(Failure::usage)?;
-    let info = driver
-        .describe()
-        .map_err(|error| format!("{}: {error}", target.name));
+    let info = driver.describe().map_err(|error| error.to_string());
     Ok(Peer {
         target,
         driver,
         info,
     })
 }
+
+/// Signals that come so soon after one another are one wish: `timeout` and some shells send them to a program and
+/// once more to all of its group.
+const SAME_WISH: Duration = Duration::from_millis(300);
 
 /// The first Ctrl-C ends what runs, the second ends at once, and the third ends the program.
 fn listen_to_the_user(interrupt: &Interrupt) -> Result<(), Failure> {
@@ -147,10 +169,19 @@ fn listen_to_the_user(interrupt: &Interrupt) -> Result<(), Failure> {
         signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map_err(Failure::failed)?;
     let interrupt = interrupt.clone();
     std::thread::spawn(move || {
+        let mut last: Option<Instant> = None;
         for _ in signals.forever() {
+            if last
+                .replace(Instant::now())
+                .is_some_and(|last| last.elapsed() < SAME_WISH)
+            {
+                continue;
+            }
             match interrupt.0.fetch_add(1, Ordering::Relaxed) {
                 0 => eprintln!("\nloadgen: breaking off, and keeping what was measured"),
-                1 => {}
+                1 => eprintln!(
+                    "\nloadgen: not waiting for answers; once more ends the program at once"
+                ),
                 _ => std::process::exit(i32::from(INTERRUPTED)),
             }
         }
@@ -182,13 +213,9 @@ impl Session<'_> {
     }
 
     fn line(&mut self, planned: &Planned, repeat: usize, peer: usize) -> Line {
-        let Peer {
-            target,
-            driver,
-            info,
-        } = &self.peers[peer];
+        let Peer { target, info, .. } = &self.peers[peer];
         let brokers = info.as_ref().map_or(0, |info| info.brokers);
-        let (mut workload, fitted) = suite::fit(planned.workload.clone(), brokers);
+        let (mut workload, fitted) = suite::fit(planned.workload.at_rate_of(&target.name), brokers);
         if workload.topic.is_empty() {
             workload.topic = topic(&self.run_id, &workload, target, repeat);
         }
@@ -201,6 +228,7 @@ impl Session<'_> {
             original: planned.original(&target.driver),
             outcome: Outcome::Skipped { why: String::new() },
             notes: planned.notes.iter().cloned().chain(fitted).collect(),
+            workers: Vec::new(),
             workload,
         };
         if let Err(why) = info {
@@ -208,38 +236,54 @@ impl Session<'_> {
             line.outcome = Outcome::Failed { why, until: None };
             return line;
         }
-        if let Some((kind, why)) = &planned.not_for
-            && kind_of(&target.driver) == *kind
-        {
-            line.outcome = Outcome::Skipped { why: why.clone() };
+        if let Some(why) = left_out(planned, target) {
+            line.outcome = Outcome::Skipped { why };
             return line;
         }
-        let cores = if self.args.pin {
-            Cores::all()
-        } else {
-            Cores::free()
-        };
-        let mut crew = Threads::new(Arc::clone(driver), cores, None);
+        self.measure(&mut line, peer);
+        line
+    }
+
+    /// Runs a line, here or in the workers.
+    fn measure(&mut self, line: &mut Line, peer: usize) {
+        let Peer { target, driver, .. } = &self.peers[peer];
         let brokers = Brokers::find(&self.args.broker_pids, &target.brokers);
         let mut shown = Shown {
             live: &mut self.live,
             name: format!("{} on {}", line.title, target.name),
         };
-        let ran = Runner::new(
-            &**driver,
-            &mut crew,
-            brokers,
-            self.interrupt.clone(),
-            &mut shown,
-            line.workload.clone(),
-        )
-        .run();
+        let (workload, interrupt) = (line.workload.clone(), self.interrupt.clone());
+        let run = |crew: &mut dyn Crew| -> Ran {
+            Runner::new(&**driver, crew, brokers, interrupt, &mut shown, workload).run()
+        };
+        let ran = match &mut self.workers {
+            None => {
+                let cores = if self.args.pin {
+                    Cores::all()
+                } else {
+                    Cores::free()
+                };
+                run(&mut Threads::new(Arc::clone(driver), cores, None))
+            }
+            Some(workers) => match workers.line(target, self.args.pin) {
+                Ok(mut crew) => {
+                    let ran = run(&mut crew);
+                    line.workers = crew.end();
+                    ran
+                }
+                Err(why) => {
+                    line.outcome = Outcome::Failed { why, until: None };
+                    return;
+                }
+            },
+        };
         if ran.system.is_some() {
             line.system = system(target, ran.system.as_ref());
         }
         line.notes.extend(ran.notes);
+        let clocks = workers::notes(&line.workers, ran.outcome.measured());
+        line.notes.extend(clocks);
         line.outcome = ran.outcome;
-        line
     }
 
     fn end(mut self) -> Result<u8, Failure> {
@@ -252,7 +296,17 @@ impl Session<'_> {
         } else {
             lost_systems(&self.results)
         };
-        let written = report::write(&self.out, &self.results);
+        let mut written = report::write(&self.out, &self.results);
+        if let Err(ReportError::Full { .. }) = written
+            && report::write_figures(&self.out, &self.results).is_ok()
+        {
+            self.write_error = Some(format!(
+                "the disk is full: {0} has all figures, and neither page nor histograms; `loadgen report {0} --out \
+                 ELSEWHERE` makes them again",
+                self.out.display()
+            ));
+            written = Ok(());
+        }
         if self.args.json {
             print_json(&self.results)?;
         } else {
@@ -272,6 +326,21 @@ impl Session<'_> {
     }
 }
 
+/// Why a system is not asked to do a line.
+fn left_out(planned: &Planned, target: &Target) -> Option<String> {
+    if let Some((kind, why)) = &planned.not_for
+        && kind_of(&target.driver) == *kind
+    {
+        return Some(why.clone());
+    }
+    (!planned.workload.has_rate_for(&target.name)).then(|| {
+        format!(
+            "each system has a rate of its own on this line, and {} has none",
+            target.name
+        )
+    })
+}
+
 fn kind_of(driver: &str) -> &str {
     match driver {
         "rabbitmq" | "amqp" => "amqp",
@@ -282,9 +351,13 @@ fn kind_of(driver: &str) -> &str {
 fn lost_systems(results: &Results) -> Option<String> {
     let lines = results.lines.iter();
     let failed = lines.filter(|line| matches!(line.outcome, Outcome::Failed { .. }));
-    let names: Vec<String> = failed
-        .map(|line| format!("{} on {}", line.id, line.system.name))
-        .collect();
+    let mut names: Vec<String> = Vec::new();
+    for line in failed {
+        let name = format!("{} on {}", line.id, line.system.name);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     (!names.is_empty()).then(|| format!("not everything came to its end: {}", names.join(", ")))
 }
 

@@ -1,7 +1,8 @@
 //! A broker inside this process, which needs no system: it shows what the generator itself costs, and,
 //! told to drop, repeat, disorder, damage or stall, that the generator notices.
 //!
-//! It owns its logs; nothing outside this process can reach it.
+//! It owns its logs; nothing outside this process can reach it. Each of several worker processes has its own,
+//! which serves where all is forgotten at once.
 //!
 //! Options: `discard=true` forgets every record at once; `drop=N`, `duplicate=N`, `reorder=N`, `corrupt=N`
 //! and `refuse=N` do that to every Nth record (dropped ones are acknowledged, refused ones are not stored);
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{ConsumerJob, Driver, DriverError, ProducerJob, SystemInfo, Target};
-use crate::engine::stop::Wanted;
+use crate::engine::stop::{Stop, Wanted};
 use crate::measure::recorder::{Next, Ticket, now_ns};
 use crate::workload::Workload;
 
@@ -30,6 +31,14 @@ struct Stored {
 #[derive(Debug)]
 struct Topic {
     partitions: Vec<Mutex<Vec<Stored>>>,
+}
+
+impl Topic {
+    fn new(workload: &Workload) -> Self {
+        let mut partitions = Vec::new();
+        partitions.resize_with(workload.topics * workload.partitions, Mutex::default);
+        Self { partitions }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +106,10 @@ impl Memory {
     }
 
     fn topic(&self, workload: &Workload) -> Result<Arc<Topic>, DriverError> {
+        if self.discard {
+            // Nothing is ever in it, so it doesn't matter in which process it was made.
+            return Ok(Arc::new(Topic::new(workload)));
+        }
         let topics = locked(&self.topics);
         let topic = topics.get(&workload.topic).cloned();
         topic.ok_or_else(|| DriverError::Failed(format!("there is no topic {}", workload.topic)))
@@ -112,13 +125,14 @@ impl Memory {
     }
 
     /// Waits while the broker stalls, and fails when it breaks.
-    fn live(&self) -> Result<(), DriverError> {
+    fn live(&self, stop: &Stop) -> Result<(), DriverError> {
         let faults = &self.faults;
         if faults.stall > 0 {
-            let since = self.since_began();
             let end = faults.stall_at + faults.stall;
-            if since >= faults.stall_at && since < end {
-                std::thread::sleep(Duration::from_millis(end - since));
+            while (faults.stall_at..end).contains(&self.since_began())
+                && stop.wanted() != Wanted::Abort
+            {
+                std::thread::sleep(NAP);
             }
         }
         if faults.break_at > 0 && self.since_began() >= faults.break_at {
@@ -177,7 +191,7 @@ impl Memory {
         place: usize,
         open: &mut Open,
     ) -> Result<(), DriverError> {
-        self.live()?;
+        self.live(&job.stop)?;
         let (number, partition) = (
             place / job.workload.partitions,
             place % job.workload.partitions,
@@ -243,9 +257,7 @@ impl Driver for Memory {
                 "what is discarded cannot be consumed".to_owned(),
             ));
         }
-        let mut partitions = Vec::new();
-        partitions.resize_with(workload.topics * workload.partitions, Mutex::default);
-        let topic = Arc::new(Topic { partitions });
+        let topic = Arc::new(Topic::new(workload));
         locked(&self.topics).insert(workload.topic.clone(), topic);
         Ok(())
     }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::engine::stop::Stop;
@@ -20,7 +21,7 @@ mod rabbitmq;
 pub mod streams;
 
 /// What kind of system, by the protocol spoken to it, and where it is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Target {
     /// The driver's name, as given with `--driver`.
     pub driver: String,

@@ -48,6 +48,8 @@ pub trait Crew {
     fn phase(&mut self, workload: &Arc<Workload>, phase: Phase);
     /// Starts all workers of a kind.
     fn start(&mut self, role: Role);
+    /// How long before producers are to send they have to be told so, in nanoseconds.
+    fn lead_ns(&self) -> u64;
     /// Lets producers send.
     fn begin(&mut self, begin: Begin);
     /// Asks all workers of a kind to end.
@@ -65,7 +67,7 @@ pub trait Crew {
 }
 
 /// Which part of a workload's workers are here.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Share {
     /// Numbers of producers.
     pub producers: Vec<usize>,
@@ -76,12 +78,22 @@ pub struct Share {
 impl Share {
     /// All of them.
     pub fn whole(workload: &Workload) -> Self {
+        Self::of(workload, 0, 1)
+    }
+
+    /// The part of process `process` of `processes`: dealt out in turn, so that a producer and the consumer
+    /// of its number are in the same process.
+    pub fn of(workload: &Workload, process: usize, processes: usize) -> Self {
+        let dealt = |count: usize| (process..count).step_by(processes.max(1)).collect();
         Self {
-            producers: (0..workload.producers).collect(),
-            consumers: (0..workload.consumers).collect(),
+            producers: dealt(workload.producers),
+            consumers: dealt(workload.consumers),
         }
     }
 }
+
+/// Between telling threads to begin and the first record.
+const LEAD_NS: u64 = 50_000_000;
 
 /// Threads of this process.
 pub struct Threads {
@@ -124,6 +136,17 @@ impl Threads {
             to,
             threads: Vec::new(),
         }
+    }
+
+    /// From the next phase on these of a workload's workers are here.
+    pub fn take_share(&mut self, share: Share) {
+        self.share = Some(share);
+    }
+
+    /// Second zero of a phase in which it begins with the first consumer that is ready: in another process
+    /// one was, at this time.
+    pub fn zero_no_later(&self, zero_ns: u64) {
+        self.plan.zero_no_later(zero_ns);
     }
 
     fn setup(&mut self, role: Role) -> Setup {
@@ -237,6 +260,10 @@ impl Crew for Threads {
                 .iter()
                 .for_each(|index| self.consumer(*index)),
         }
+    }
+
+    fn lead_ns(&self) -> u64 {
+        LEAD_NS
     }
 
     fn begin(&mut self, begin: Begin) {

@@ -20,16 +20,18 @@ use crate::workload::{ReadFrom, Workload};
 const LOOK: Duration = Duration::from_millis(50);
 /// Until all workers are connected.
 const CONNECT: Duration = Duration::from_secs(60);
-/// Between the last producer being ready and the first record.
-const LEAD_NS: u64 = 50_000_000;
 /// How long producers may wait for answers after the last record.
 const DRAIN: Duration = Duration::from_secs(30);
 /// How long nothing may come before consumers are told that nothing will.
 const QUIET: Duration = Duration::from_secs(10);
 /// The same when all that were acknowledged have come, but more may have been stored.
 const DOUBTFUL_QUIET: Duration = Duration::from_secs(2);
+/// How long nothing may be acknowledged or read before it is looked whether the system is still there.
+const SILENT: Duration = Duration::from_secs(10);
 /// How long workers may take to end once told to.
 const END: Duration = Duration::from_secs(10);
+/// How long workers may take to return at once.
+const RETURN: Duration = Duration::from_secs(5);
 
 /// How often the user asked to break off: once to end early, twice to end at once.
 #[derive(Debug, Clone, Default)]
@@ -82,11 +84,17 @@ pub struct Runner<'a> {
     waiting: BTreeSet<(Role, usize)>,
     running: BTreeSet<(Role, usize)>,
     error: Option<String>,
+    /// The system is not there any more.
+    gone: bool,
     filling: bool,
     shown: i64,
     base: Option<Base>,
     resident: u64,
     last_cpu: f64,
+    /// When producers begin, whose seconds are shown.
+    start_ns: u64,
+    /// What was used when it was last looked. Of a system that is gone, nothing more is to be learnt.
+    used: Usage,
     end_ns: Option<u64>,
     notes: Vec<String>,
 }
@@ -119,11 +127,14 @@ impl<'a> Runner<'a> {
             waiting: BTreeSet::new(),
             running: BTreeSet::new(),
             error: None,
+            gone: false,
             filling: false,
             shown: i64::MIN,
             base: None,
             resident: 0,
             last_cpu: 0.0,
+            start_ns: 0,
+            used: Usage::default(),
             end_ns: None,
             notes: Vec::new(),
         }
@@ -155,10 +166,7 @@ impl<'a> Runner<'a> {
         }
         let broken = self.phases().err();
         self.end_all();
-        if let Err(error) = self.driver.clean_up(&workload) {
-            self.notes
-                .push(format!("the topic was left there: {error}"));
-        }
+        self.clean_up(&workload);
         ran.interrupted = matches!(broken, Some(Broken::User));
         let (measured, notes) = self.figures(broken.is_some());
         ran.notes = notes;
@@ -174,6 +182,22 @@ impl<'a> Runner<'a> {
             },
         };
         ran
+    }
+
+    fn clean_up(&mut self, workload: &Workload) {
+        let left = if self.gone {
+            "the system was not there to delete it".to_owned()
+        } else if self.interrupt.asked() > 1 {
+            "there was no time to delete it".to_owned()
+        } else {
+            match self.driver.clean_up(workload) {
+                Ok(()) => return,
+                Err(error) => error.to_string(),
+            }
+        };
+        let topic = &workload.topic;
+        self.notes
+            .push(format!("topic {topic} was left there: {left}"));
     }
 
     fn phases(&mut self) -> Result<(), Broken> {
@@ -193,7 +217,12 @@ impl<'a> Runner<'a> {
         if phase != Phase::Stored {
             self.produce()?;
         }
-        self.let_consumers_finish(filled)
+        self.let_consumers_finish(filled)?;
+        let missing = workload.consumers > 0 && self.crew.read() < filled + self.crew.acked();
+        if missing || self.collector.doubtful() > 0 {
+            return self.still_there();
+        }
+        Ok(())
     }
 
     /// Stores what is to be read, and says how many records that is.
@@ -208,7 +237,7 @@ impl<'a> Runner<'a> {
         self.filling = true;
         self.crew.phase(&Arc::new(workload), Phase::Fill);
         self.start(Role::Producer, self.workload.producers)?;
-        let start = now_ns() + LEAD_NS;
+        let start = now_ns() + self.crew.lead_ns();
         let seconds = (self.workload.seconds * 1e9) as u64;
         self.crew.begin(Begin {
             start_ns: start,
@@ -251,9 +280,10 @@ impl<'a> Runner<'a> {
     fn produce(&mut self) -> Result<(), Broken> {
         let workload = Arc::clone(&self.workload);
         self.start(Role::Producer, workload.producers)?;
-        let start = now_ns() + LEAD_NS;
+        let start = now_ns() + self.crew.lead_ns();
         let zero = start + (workload.warm_up_seconds * 1e9) as u64;
         let by_time = zero + (workload.seconds * 1e9) as u64;
+        self.start_ns = start;
         self.end_ns = workload.records.is_none().then_some(by_time);
         self.crew.begin(Begin {
             start_ns: start,
@@ -267,6 +297,7 @@ impl<'a> Runner<'a> {
     /// Waits until all workers of a kind have ended; past the end only as long as answers may take.
     fn wait_for(&mut self, role: Role, end_ns: Option<u64>) -> Result<(), Broken> {
         let patience = DRAIN.as_nanos() as u64;
+        let (mut done, mut since) = (0, Instant::now());
         while self.running.iter().any(|(running, _)| *running == role) {
             self.look()?;
             if end_ns.is_some_and(|end| now_ns() > end + patience) {
@@ -276,8 +307,25 @@ impl<'a> Runner<'a> {
                     DRAIN.as_secs()
                 )));
             }
+            let now_done = self.crew.acked() + self.crew.read();
+            if now_done != done {
+                (done, since) = (now_done, Instant::now());
+            } else if since.elapsed() > SILENT {
+                self.still_there()?;
+                since = Instant::now();
+            }
         }
         Ok(())
+    }
+
+    /// Fails if the system does not say any more what it is.
+    fn still_there(&mut self) -> Result<(), Broken> {
+        self.watch.says("looking whether the system is still there");
+        let Err(error) = self.driver.describe() else {
+            return Ok(());
+        };
+        self.gone = true;
+        Err(Broken::Failed(format!("the system was lost: {error}")))
     }
 
     /// Lets consumers read on until they have all, or nothing comes any more.
@@ -308,30 +356,37 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Ends whoever still runs: first kindly.
+    /// Ends whoever still runs: first kindly, unless the user is in a hurry. Time to return they have in any case.
     fn end_all(&mut self) {
-        let kindly = if self.interrupt.asked() > 1 {
-            Wanted::Abort
-        } else {
-            Wanted::End
-        };
-        for (wanted, patience) in [(kindly, END), (Wanted::Abort, END / 2)] {
-            for role in [Role::Producer, Role::Consumer] {
-                self.crew.stop(role, wanted);
-            }
-            let until = Instant::now() + patience;
-            while !self.running.is_empty() && Instant::now() < until && self.interrupt.asked() < 2 {
-                self.hear();
-            }
+        self.ask_to(Wanted::End);
+        // Answers of a system that is gone are not waited for.
+        let until = Instant::now() + if self.gone { LOOK } else { END };
+        while !self.running.is_empty() && Instant::now() < until && self.interrupt.asked() < 2 {
+            self.hear();
+        }
+        self.ask_to(Wanted::Abort);
+        let until = Instant::now() + RETURN;
+        while !self.running.is_empty() && Instant::now() < until {
+            self.hear();
         }
         while let Some(said) = self.crew.hear(Duration::ZERO) {
             self.take(said);
         }
         if !self.running.is_empty() {
+            let who = self.running.iter();
+            let who: Vec<_> = who
+                .map(|(role, index)| format!("{} {index}", role.word()))
+                .collect();
             self.notes.push(format!(
-                "{} workers did not end when told to, and were left: what they counted last is missing",
-                self.running.len()
+                "did not end when told to, and were left, so that what they counted last is missing: {}",
+                who.join(", ")
             ));
+        }
+    }
+
+    fn ask_to(&mut self, wanted: Wanted) {
+        for role in [Role::Producer, Role::Consumer] {
+            self.crew.stop(role, wanted);
         }
     }
 
@@ -395,18 +450,18 @@ impl<'a> Runner<'a> {
     fn seconds(&mut self) {
         let zero = self.crew.zero_ns();
         let now = now_ns();
-        if self.filling || zero == UNKNOWN {
+        if self.filling || zero == UNKNOWN || now < self.start_ns {
             return;
         }
         let since = i128::from(now) - i128::from(zero);
         let second = since.div_euclid(1_000_000_000) as i64;
         if self.shown == i64::MIN {
-            self.last_cpu = self.brokers.usage().cpu_seconds;
+            self.last_cpu = self.usage().cpu_seconds;
             self.shown = second - 1;
         }
         if self.base.is_none() && since >= 0 {
             self.base = Some(Base {
-                usage: self.brokers.usage(),
+                usage: self.usage(),
                 own_cpu: self.crew.cpu_seconds(),
             });
         }
@@ -414,7 +469,7 @@ impl<'a> Runner<'a> {
         let told = (since - 200_000_000).div_euclid(1_000_000_000) as i64;
         while self.shown + 1 < told {
             self.shown += 1;
-            let usage = self.brokers.usage();
+            let usage = self.usage();
             self.resident = self.resident.max(usage.resident);
             let cpu = (usage.cpu_seconds - self.last_cpu).max(0.0);
             self.last_cpu = usage.cpu_seconds;
@@ -424,6 +479,16 @@ impl<'a> Runner<'a> {
             let second = self.collector.second(self.shown);
             self.watch.second(&second);
         }
+    }
+
+    /// What the system has used until now, as far as it is known.
+    fn usage(&mut self) -> Usage {
+        let usage = self.brokers.usage();
+        // Times and bytes of processes only grow, unless one is gone.
+        if usage.cpu_seconds >= self.used.cpu_seconds {
+            self.used = usage;
+        }
+        self.used
     }
 
     fn figures(mut self, broken_off: bool) -> (Measured, Vec<String>) {
@@ -437,10 +502,12 @@ impl<'a> Runner<'a> {
                 .filter(|_| !broken_off && self.workload.read_from != ReadFrom::Stored),
             broken_off,
         };
-        let usage = self.brokers.usage();
+        let usage = self.usage();
         let own_cpu = self.crew.cpu_seconds();
         let (mut measured, notes) = std::mem::take(&mut self.collector).finish(times);
         self.notes.extend(notes);
+        let live = self.workload.read_from == ReadFrom::Live && self.workload.consumers > 0;
+        measured.rate_held = times.rate.map(|rate| measured.held(rate, live));
         if let Some(base) = self.base {
             measured.generator_cpu_seconds = own_cpu - base.own_cpu;
             if self.brokers.count() > 0 {

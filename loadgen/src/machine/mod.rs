@@ -24,6 +24,16 @@ fn text(path: &str) -> String {
     text.trim().to_owned()
 }
 
+/// The name of this host; empty where the kernel doesn't tell.
+pub fn host_name() -> String {
+    text("/proc/sys/kernel/hostname")
+}
+
+/// A name of this start of this machine, which all its processes see; empty where the kernel doesn't tell.
+pub fn boot_id() -> String {
+    text("/proc/sys/kernel/random/boot_id")
+}
+
 /// The value of the first line `name: value` of such a file.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let mut fields = text.lines().filter_map(|line| line.split_once(':'));

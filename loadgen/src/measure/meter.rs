@@ -38,14 +38,23 @@ impl Meter {
     /// Notes that it is `now_ns`, of a time whose second zero begins at `zero_ns`.
     #[inline]
     pub(super) fn turn(&mut self, now_ns: u64, zero_ns: u64) {
-        if now_ns >= self.until_ns {
+        if self.is_over(now_ns) {
             self.next_second(now_ns, zero_ns);
         }
     }
 
+    /// Whether the second that runs is over at `now_ns`.
+    #[inline]
+    pub(super) fn is_over(&self, now_ns: u64) -> bool {
+        now_ns >= self.until_ns
+    }
+
     #[cold]
     fn next_second(&mut self, now_ns: u64, zero_ns: u64) {
-        self.flush();
+        // What was counted before second zero was known goes with what is counted from now on.
+        if self.until_ns > 0 {
+            self.flush();
+        }
         let since = i128::from(now_ns) - i128::from(zero_ns);
         let second = since.div_euclid(SECOND_NS);
         self.tick.second = second as i64;
@@ -96,5 +105,28 @@ impl Meter {
 
     pub(super) fn say(&self, what: Said) {
         let _ = self.to.send(what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::{Meter, Role, Said};
+
+    #[test]
+    fn what_was_counted_before_the_time_was_known_is_in_its_first_second() {
+        let (to, said) = channel();
+        let mut meter = Meter::new(Role::Consumer, to);
+        meter.count(true, 900, 3, 30);
+        meter.turn(1_000, 2_000_000_500);
+        meter.count(true, 1_000, 4, 40);
+        meter.turn(2_000_000_500, 2_000_000_500);
+        meter.flush();
+        let ticks: Vec<_> = said.try_iter().collect();
+        assert!(
+            matches!(&ticks[..], [Said::Tick(tick)] if tick.second == -2 && tick.records == 7),
+            "{ticks:?}"
+        );
     }
 }

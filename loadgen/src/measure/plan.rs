@@ -108,6 +108,13 @@ impl Plan {
         }
     }
 
+    /// Where time begins when the first consumer is ready: in another process one was, at this time.
+    pub fn zero_no_later(&self, zero_ns: u64) {
+        if self.0.zero_at_ready {
+            self.0.zero.fetch_min(zero_ns, Ordering::Relaxed);
+        }
+    }
+
     /// Takes up to `wanted` of the records that are still to be sent by all.
     pub fn claim(&self, wanted: u64) -> u64 {
         if self.0.left.load(Ordering::Relaxed) == UNKNOWN {

@@ -1,5 +1,6 @@
 //! Two results against each other: what differs, and whether by more than the noise of repeated runs. Pure.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::figures;
@@ -275,7 +276,7 @@ fn conditions(a: &Results, b: &Results, in_a: &[Group<'_>], in_b: &[Group<'_>]) 
         let brokers = (system.brokers.to_string(), other.brokers.to_string());
         differs(&format!("{name}, brokers"), &brokers.0, &brokers.1);
         let keys = system.settings.keys().chain(other.settings.keys());
-        for key in keys.collect::<std::collections::BTreeSet<_>>() {
+        for key in keys.collect::<BTreeSet<_>>() {
             let value = |of: Option<&String>| of.map_or("unset".to_owned(), Clone::clone);
             let values = (
                 value(system.settings.get(key)),
@@ -299,14 +300,19 @@ fn conditions(a: &Results, b: &Results, in_a: &[Group<'_>], in_b: &[Group<'_>]) 
 
 /// The parameters of a line that differ.
 fn parameters(a: &Group<'_>, b: &Group<'_>) -> Vec<String> {
-    let (in_a, in_b) = (
-        groups::parameters(a.workload),
-        groups::parameters(b.workload),
-    );
-    let pairs = in_a.iter().zip(&in_b);
-    let differing = pairs.filter(|((name, a), (_, b))| a != b && name != "topic" && name != "seed");
-    differing
-        .map(|((name, in_a), (_, in_b))| format!("{}, {name}: A {in_a}, B {in_b}", a.id))
+    let of = |group: &Group<'_>| -> BTreeMap<String, String> {
+        let common = group.workload.in_common();
+        groups::parameters(&common).into_iter().collect()
+    };
+    let (in_a, in_b) = (of(a), of(b));
+    let names: BTreeSet<&String> = in_a.keys().chain(in_b.keys()).collect();
+    let value = |of: Option<&String>| of.map_or("unset".to_owned(), Clone::clone);
+    let pairs = names
+        .into_iter()
+        .map(|name| (name, in_a.get(name), in_b.get(name)));
+    pairs
+        .filter(|(_, a, b)| a != b)
+        .map(|(name, in_a, in_b)| format!("{}, {name}: A {}, B {}", a.id, value(in_a), value(in_b)))
         .collect()
 }
 

@@ -88,9 +88,11 @@ pub enum ReportError {
 }
 
 /// Where files go.
-pub(super) trait Place {
+trait Place {
     /// Puts a file at a path, replacing what is there as a whole.
     fn put(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Takes away a file, or a directory with all that is in it; what isn't there is no failure.
+    fn take_away(&mut self, path: &Path) -> io::Result<()>;
 }
 
 /// The file system.
@@ -116,6 +118,17 @@ impl Place for Disk {
         }
         written
     }
+
+    fn take_away(&mut self, path: &Path) -> io::Result<()> {
+        let taken = match path.is_dir() {
+            true => fs::remove_dir_all(path),
+            false => fs::remove_file(path),
+        };
+        match taken {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            taken => taken,
+        }
+    }
 }
 
 /// Writes everything about a run into a directory, made if it isn't there. What was there of an earlier
@@ -124,18 +137,37 @@ pub fn write(dir: &Path, results: &Results) -> Result<(), ReportError> {
     write_to(&mut Disk, dir, results)
 }
 
-pub(super) fn write_to(
+/// Writes the figures only, where there is no room for everything: the page and the histograms are taken away for it,
+/// as [`write`] makes them from the figures again, elsewhere or later.
+pub fn write_figures(dir: &Path, results: &Results) -> Result<(), ReportError> {
+    write_figures_to(&mut Disk, dir, results)
+}
+
+fn write_figures_to(
     place: &mut dyn Place,
     dir: &Path,
     results: &Results,
 ) -> Result<(), ReportError> {
+    for path in [dir.join(PAGE), dir.join(HISTOGRAMS)] {
+        place
+            .take_away(&path)
+            .map_err(|source| ReportError::Write { path, source })?;
+    }
+    put_figures(place, dir, results)
+}
+
+fn put_figures(place: &mut dyn Place, dir: &Path, results: &Results) -> Result<(), ReportError> {
     let path = dir.join(RESULTS);
     let mut json = serde_json::to_vec_pretty(results).map_err(|source| ReportError::Parse {
         path: path.clone(),
         source,
     })?;
     json.push(b'\n');
-    put(place, path, &json)?;
+    put(place, path, &json)
+}
+
+fn write_to(place: &mut dyn Place, dir: &Path, results: &Results) -> Result<(), ReportError> {
+    put_figures(place, dir, results)?;
     let mut names = BTreeSet::new();
     for line in &results.lines {
         let Some(measured) = line.outcome.measured() else {
@@ -275,6 +307,11 @@ mod tests {
             self.held.push(path.to_owned());
             Ok(())
         }
+
+        fn take_away(&mut self, path: &Path) -> io::Result<()> {
+            self.held.retain(|held| !held.starts_with(path));
+            Ok(())
+        }
     }
 
     fn nothing() -> Results {
@@ -304,6 +341,20 @@ mod tests {
         assert!(text.contains("Free some space"), "{text}");
         // The figures were written before the page had no room.
         assert_eq!(place.held, [Path::new("/out/results.json")]);
+    }
+
+    #[test]
+    fn figures_take_the_room_of_what_can_be_made_again() {
+        let mut place = Small {
+            free: 1000,
+            held: ["index.html", "histograms/a.hlog", "notes"]
+                .map(|name| Path::new("/out").join(name))
+                .into(),
+            error: libc::ENOSPC,
+        };
+        write_figures_to(&mut place, Path::new("/out"), &nothing()).unwrap();
+        let left = ["notes", "results.json"].map(|name| Path::new("/out").join(name));
+        assert_eq!(place.held, left);
     }
 
     #[test]

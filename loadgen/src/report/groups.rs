@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use crate::results::{Flow, Latency, Line, Measured, Original, Outcome, Results, System, Verified};
+use crate::results::{
+    Flow, Latency, Line, Measured, Original, Outcome, Results, System, Verified, Worker,
+};
 use crate::workload::{ReadFrom, Workload};
 
 /// A line of the suite on all systems.
@@ -31,8 +33,10 @@ pub(super) struct Cell<'a> {
     pub(super) number: usize,
     /// All repeats.
     pub(super) lines: Vec<&'a Line>,
-    /// Those that were measured, taken together.
+    /// Those that were measured to the end, taken together.
     pub(super) whole: Option<Whole>,
+    /// Where there are none: what was measured until they broke off.
+    pub(super) until: Option<Whole>,
 }
 
 /// Measured repeats taken together.
@@ -40,6 +44,8 @@ pub(super) struct Cell<'a> {
 pub(super) struct Whole {
     /// How many.
     pub(super) runs: usize,
+    /// In how many runs they were not held.
+    pub(super) not_held: usize,
     /// The flow that the line is about.
     pub(super) flow: Flow,
     /// The least and the most records per second of a repeat.
@@ -69,6 +75,32 @@ pub(super) fn systems(results: &Results) -> Vec<&System> {
     systems
 }
 
+/// The processes that producers and consumers ran in, and how well their clocks were known; none where they
+/// were threads of the load generator.
+pub(super) fn workers(results: &Results) -> Vec<String> {
+    let mut known: BTreeMap<&str, Vec<&Worker>> = BTreeMap::new();
+    for worker in results.lines.iter().flat_map(|line| &line.workers) {
+        known.entry(&worker.address).or_default().push(worker);
+    }
+    let ms = |ns: f64| format!("{:.3} ms", ns / 1e6);
+    let worst = |seen: &[&Worker], of: fn(&Worker) -> u64| {
+        let values = seen.iter().map(|worker| of(worker));
+        values.max().unwrap_or(0) as f64
+    };
+    let texts = known.into_iter().map(|(address, seen)| {
+        let host = seen.first().map_or("", |worker| &worker.host);
+        let clock = if seen.iter().all(|worker| worker.same_clock) {
+            "the same clock".to_owned()
+        } else {
+            let set = worst(&seen, |worker| worker.offset_ns.unsigned_abs());
+            let error = worst(&seen, |worker| worker.error_ns);
+            format!("its clock set by up to {}, known to {}", ms(set), ms(error))
+        };
+        format!("{address} on {host}, {clock}")
+    });
+    texts.collect()
+}
+
 /// All lines, grouped, in the order they were first run.
 pub(super) fn groups(results: &Results) -> Vec<Group<'_>> {
     let systems = systems(results);
@@ -91,13 +123,18 @@ pub(super) fn groups(results: &Results) -> Vec<Group<'_>> {
                 number: number.unwrap_or(0),
                 lines: vec![line],
                 whole: None,
+                until: None,
             });
         }
     }
     for group in &mut groups {
         group.cells.sort_by_key(|cell| cell.number);
         for cell in &mut group.cells {
-            cell.whole = Whole::of(&cell.lines);
+            let to_the_end = |outcome: &Outcome| matches!(outcome, Outcome::Measured(_));
+            cell.whole = Whole::of(&cell.lines, to_the_end);
+            if cell.whole.is_none() {
+                cell.until = Whole::of(&cell.lines, |_| true);
+            }
         }
     }
     groups
@@ -158,6 +195,21 @@ impl Cell<'_> {
         texts.into_iter().map(say).collect()
     }
 
+    /// The figures to show: of what was measured to the end, else of what was until it broke off.
+    pub(super) fn shown(&self) -> Option<&Whole> {
+        self.whole.as_ref().or(self.until.as_ref())
+    }
+
+    /// The rate that was asked for, with the system's name.
+    pub(super) fn wanted(&self) -> Option<(&str, f64)> {
+        let measured = self
+            .lines
+            .iter()
+            .filter(|line| line.outcome.measured().is_some());
+        let rate = measured.filter_map(|line| line.workload.rate).next()?;
+        Some((&self.system.name, rate))
+    }
+
     /// Each repeat's figures, as far as there are any, with whether it was measured to the end.
     pub(super) fn figures(&self) -> impl Iterator<Item = (&Measured, bool)> {
         self.lines.iter().filter_map(|line| match &line.outcome {
@@ -169,12 +221,13 @@ impl Cell<'_> {
 }
 
 impl Whole {
-    /// None where nothing was measured to the end.
-    fn of(lines: &[&Line]) -> Option<Self> {
+    /// Of the lines with such an outcome; none where nothing was measured on them.
+    fn of(lines: &[&Line], wanted: fn(&Outcome) -> bool) -> Option<Self> {
         let mut whole = Self::default();
         let (mut seconds, mut cpu, mut cpu_records) = (0.0, 0.0, 0_u64);
         for line in lines {
-            let Outcome::Measured(measured) = &line.outcome else {
+            let outcome = Some(&line.outcome).filter(|outcome| wanted(outcome));
+            let Some(measured) = outcome.and_then(Outcome::measured) else {
                 continue;
             };
             let flow = headline(&line.workload, measured);
@@ -185,7 +238,12 @@ impl Whole {
                 _ => (least.min(rate), most.max(rate)),
             };
             whole.runs += 1;
-            seconds += measured.seconds;
+            whole.not_held += usize::from(measured.rate_held == Some(false));
+            // The time that the flow's own rate is over: the other flow may have gone on longer.
+            seconds += match rate {
+                rate if rate > 0.0 => flow.records as f64 / rate,
+                _ => measured.seconds,
+            };
             whole.flow.records += flow.records;
             whole.flow.bytes += flow.bytes;
             add(&mut whole.ack, measured.ack_latency.as_ref());
@@ -212,6 +270,15 @@ impl Whole {
     /// The latency a reader cares about: to the consumer, else to the acknowledgement.
     pub(super) fn latency(&self) -> Option<&Histogram<u64>> {
         self.end_to_end.as_ref().or(self.ack.as_ref())
+    }
+
+    /// That the rate was not held, if it wasn't, and how often.
+    pub(super) fn fell_behind(&self) -> Option<String> {
+        match (self.not_held, self.runs) {
+            (0, _) => None,
+            (times, runs) if times == runs => Some("rate not held".to_owned()),
+            (times, runs) => Some(format!("rate not held in {times} of {runs} runs")),
+        }
     }
 
     /// Whether somebody looked at the records and found them wrong.
@@ -289,10 +356,19 @@ pub(super) fn ratio(flow: &Flow, original: Option<&Original>) -> Option<f64> {
     (published > 0.0).then_some(figure / published)
 }
 
-/// All parameters of a workload but its name and title, as its files name and write them, by the alphabet.
+/// All parameters of a workload but its name and title, as its files name and write them, by the alphabet. Where
+/// each system has a rate of its own, no one rate is the line's.
 pub(super) fn parameters(workload: &Workload) -> Vec<(String, String)> {
     use serde_json::Value;
-    const SHOWN_ELSEWHERE: [&str; 2] = ["name", "title"];
+    let hidden = [
+        "name",
+        "title",
+        if workload.rates.is_empty() {
+            "rates"
+        } else {
+            "rate"
+        },
+    ];
     let Ok(Value::Object(fields)) = serde_json::to_value(workload) else {
         return Vec::new();
     };
@@ -303,7 +379,7 @@ pub(super) fn parameters(workload: &Workload) -> Vec<(String, String)> {
     };
     let fields = fields
         .iter()
-        .filter(|(name, _)| !SHOWN_ELSEWHERE.contains(&name.as_str()));
+        .filter(|(name, _)| !hidden.contains(&name.as_str()));
     fields
         .map(|(name, value)| (name.clone(), text(value)))
         .collect()

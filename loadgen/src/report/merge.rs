@@ -104,13 +104,7 @@ impl Names {
     }
 
     fn line(&mut self, line: &Line) -> String {
-        // Another topic and other bytes are not another workload.
-        let workload = Workload {
-            topic: String::new(),
-            seed: 0,
-            ..line.workload.clone()
-        };
-        numbered(&mut self.workloads, &line.id, workload)
+        numbered(&mut self.workloads, &line.id, line.workload.in_common())
     }
 }
 

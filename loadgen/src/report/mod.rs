@@ -10,9 +10,10 @@ mod groups;
 mod hdr;
 mod html;
 mod merge;
+mod remarks;
 pub mod terminal;
 mod welch;
 
 pub use compare::{Comparison, FigureComparison, LEAST_REPEATS, LineComparison, Verdict, compare};
-pub use files::{ReportError, load, write};
+pub use files::{ReportError, load, write, write_figures};
 pub use merge::merge;

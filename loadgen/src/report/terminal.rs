@@ -9,7 +9,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::figures;
-use super::groups::{self, Cell, Group};
+use super::groups::{self, Cell, Group, Whole};
+use super::remarks::{Remark, Remarks};
 use crate::results::{Line, Measured, Original, Outcome, Results, Second};
 
 /// Plain lines come once in so many seconds of measuring.
@@ -130,8 +131,12 @@ fn measured_text(line: &Line, measured: &Measured) -> String {
         verdict if measured.verified.checked && verdict != "ok" => format!(", RECORDS {verdict}"),
         _ => String::new(),
     };
+    let behind = match measured.rate_held {
+        Some(false) => ", RATE NOT HELD",
+        _ => "",
+    };
     format!(
-        "{} records/s, {} MB/s{p99}{verdict}",
+        "{} records/s, {} MB/s{p99}{behind}{verdict}",
         figures::count(flow.records_per_second),
         figures::megabytes(flow.mb_per_second),
     )
@@ -144,111 +149,148 @@ pub fn summary(results: &Results) -> String {
     if let Some(why) = &results.partial {
         wrap(&mut text, "", &format!("PARTIAL: {why}"));
     }
-    for group in groups::groups(results) {
+    let workers = groups::workers(results);
+    if !workers.is_empty() {
+        wrap(&mut text, "", &format!("workers: {}", workers.join("; ")));
+    }
+    let groups = groups::groups(results);
+    let remarks = Remarks::of(&groups);
+    for (group, own) in groups.iter().zip(&remarks.of_lines) {
         text.push('\n');
         wrap(&mut text, "", &format!("{} ({})", group.title, group.id));
-        text.push_str(&table(&group));
+        text.push_str(&table(group));
         for cell in &group.cells {
-            let whole = cell.whole.as_ref();
-            if let Some(whole) = whole.filter(|whole| whole.is_wrong()) {
-                let wrong = format!("{}: RECORDS {}", cell.system.name, whole.verdict());
-                wrap(&mut text, "  ", &wrong);
+            for wrong in cell.shown().map(wrongs).unwrap_or_default() {
+                wrap(&mut text, "  ", &format!("{}: {wrong}", cell.system.name));
             }
-            for why in cell.not_measured() {
-                wrap(&mut text, "  ", &format!("{} {why}", cell.system.name));
-            }
-            let mut notes: Vec<&String> = cell.lines.iter().flat_map(|line| &line.notes).collect();
-            notes.dedup();
-            for note in notes {
-                wrap(&mut text, "  ", &format!("{}: {note}", cell.system.name));
-            }
+        }
+        for Remark { about, text: words } in own {
+            wrap(&mut text, "  ", &format!("{about}: {words}"));
+        }
+    }
+    if !remarks.of_several.is_empty() {
+        text.push_str("\nOf several lines\n");
+        for Remark { about, text: words } in &remarks.of_several {
+            wrap(&mut text, "  ", &format!("{about}: {words}"));
         }
     }
     text
 }
 
-const NUMBERS: usize = 7;
+/// Numbers in a row of the table.
+const NUMBERS: usize = 9;
 
-fn table(group: &Group<'_>) -> String {
-    let wholes = || group.cells.iter().filter_map(|cell| cell.whole.as_ref());
-    let end_to_end = wholes().any(|whole| whole.end_to_end.is_some());
-    let kind = if end_to_end { "end to end" } else { "ack" };
-    let mut rows = vec![row(
-        &format!("  ms: {kind}"),
-        ["records/s", "MB/s", "p50", "p99", "p99.9", "CPU s/M", ""].map(str::to_owned),
-        "records",
-    )];
-    if let Some(original) = group.original {
-        rows.push(published(original));
+/// What is not as it should be.
+fn wrongs(whole: &Whole) -> Vec<String> {
+    let mut wrongs = Vec::new();
+    if whole.is_wrong() {
+        wrongs.push(format!("RECORDS {}", whole.verdict()));
     }
-    rows.extend(group.cells.iter().map(|cell| measured_row(cell, group)));
-    rows.concat()
+    let errors = whole.errors.iter();
+    wrongs.extend(errors.map(|(reason, times)| {
+        let times = figures::count(*times as f64);
+        format!("{times} RECORDS NOT ACKNOWLEDGED: {reason}")
+    }));
+    wrongs.extend(whole.fell_behind().map(|behind| behind.to_uppercase()));
+    wrongs
 }
 
-fn row(name: &str, numbers: [String; NUMBERS], verdict: &str) -> String {
-    let name: String = name.chars().take(24).collect();
-    let [rate, mb, p50, p99, p999, cpu, ratio] = numbers;
+/// Percentiles in the table.
+const PERCENTILES: [&str; 5] = ["50", "90", "99", "99.9", "99.99"];
+/// The widest a name in the table gets.
+const NAME: usize = 19;
+
+fn table(group: &Group<'_>) -> String {
+    let wholes = || group.cells.iter().filter_map(Cell::shown);
+    let end_to_end = wholes().any(|whole| whole.end_to_end.is_some());
+    let kind = if end_to_end { "end to end" } else { "ack" };
+    let mut rows = String::new();
+    if let Some(wanted) = wanted(group) {
+        wrap(&mut rows, "  ", &wanted);
+    }
+    let mut heads = ["records/s", "", "MB/s", "", "", "", "", "", "CPU s/M"].map(str::to_owned);
+    for (head, percentile) in heads[3..8].iter_mut().zip(PERCENTILES) {
+        *head = format!("p{percentile}");
+    }
+    rows += &row(&format!("  ms: {kind}"), &heads, "records");
+    if let Some(original) = group.original {
+        rows += &published(original);
+    }
+    for cell in &group.cells {
+        rows += &measured_row(cell, group);
+    }
+    rows
+}
+
+/// The rate that was asked for; each system's, where they differ.
+fn wanted(group: &Group<'_>) -> Option<String> {
+    let rates: Vec<(&str, f64)> = group.cells.iter().filter_map(Cell::wanted).collect();
+    let (_, first) = *rates.first()?;
+    Some(if rates.iter().all(|(_, rate)| *rate == first) {
+        format!("asked for {} records/s", figures::count(first))
+    } else {
+        let each = |(name, rate): &(&str, f64)| format!("{name} {}", figures::count(*rate));
+        let each: Vec<String> = rates.iter().map(each).collect();
+        format!("asked for, records/s: {}", each.join(", "))
+    })
+}
+
+fn row(name: &str, numbers: &[String; NUMBERS], verdict: &str) -> String {
+    let name: String = name.chars().take(NAME).collect();
+    let [rate, ratio, mb, p50, p90, p99, p999, p9999, cpu] = numbers;
     let line = format!(
-        "{name:<24} {rate:>11} {ratio:>6} {mb:>7} {p50:>8} {p99:>8} {p999:>8} {cpu:>7} {verdict}"
+        "{name:<NAME$} {rate:>9} {ratio:>5} {mb:>6} {p50:>7} {p90:>7} {p99:>7} {p999:>7} {p9999:>7} \
+         {cpu:>7} {verdict}"
     );
     let line: String = line.trim_end().chars().take(WIDTH).collect();
     line + "\n"
 }
 
 fn published(original: &Original) -> String {
-    let percentile = |name: &str| {
-        let latency = original.latency_ms.get(name);
-        latency.map_or("-".to_owned(), |ms| figures::trimmed(*ms))
-    };
     let figure = |value: Option<f64>, write: fn(f64) -> String| value.map_or("-".to_owned(), write);
-    row(
-        &format!("  original: {}", original.system),
-        [
-            figure(original.records_per_second, figures::count),
-            figure(original.mb_per_second, figures::megabytes),
-            percentile("50"),
-            percentile("99"),
-            percentile("99.9"),
-            "-".to_owned(),
-            String::new(),
-        ],
-        "",
-    )
+    let mut numbers: [String; NUMBERS] = std::array::from_fn(|_| "-".to_owned());
+    numbers[0] = figure(original.records_per_second, figures::count);
+    numbers[1] = String::new();
+    numbers[2] = figure(original.mb_per_second, figures::megabytes);
+    for (number, percentile) in numbers[3..8].iter_mut().zip(PERCENTILES) {
+        *number = figure(
+            original.latency_ms.get(percentile).copied(),
+            figures::trimmed,
+        );
+    }
+    row(&format!("  orig. {}", original.system), &numbers, "")
 }
 
 fn measured_row(cell: &Cell<'_>, group: &Group<'_>) -> String {
     let name = format!("  {}", cell.system.name);
-    let Some(whole) = &cell.whole else {
-        let dashes = std::array::from_fn(|at| if at == 6 { "" } else { "-" }.to_owned());
-        return row(&name, dashes, "none");
+    let mut numbers: [String; NUMBERS] = std::array::from_fn(|_| "-".to_owned());
+    numbers[1] = String::new();
+    let Some(whole) = cell.shown() else {
+        return row(&name, &numbers, "none");
     };
-    let ratio = groups::ratio(&whole.flow, group.original);
-    let ratio = ratio.map_or(String::new(), |ratio| {
-        format!("{}x", figures::trimmed(ratio))
-    });
-    let percentile = |percentile: f64| {
-        whole.latency().map_or("-".to_owned(), |histogram| {
-            figures::millis(histogram.value_at_percentile(percentile))
-        })
+    numbers[0] = figures::count(whole.flow.records_per_second);
+    if let Some(ratio) = groups::ratio(&whole.flow, group.original) {
+        numbers[1] = format!("{}x", figures::trimmed(ratio));
+    }
+    numbers[2] = figures::megabytes(whole.flow.mb_per_second);
+    if let Some(histogram) = whole.latency() {
+        for (number, percentile) in numbers[3..8].iter_mut().zip(PERCENTILES) {
+            let percentile = percentile.parse().unwrap_or(100.0);
+            *number = figures::millis(histogram.value_at_percentile(percentile));
+        }
+    }
+    if let Some(cpu) = whole.cpu_per_million {
+        numbers[8] = figures::significant(cpu);
+    }
+    let verdict = match whole.verified.checked {
+        _ if whole.is_wrong() => "WRONG",
+        _ if cell.until.is_some() => "PARTIAL",
+        _ if !whole.errors.is_empty() => "ERRORS",
+        _ if whole.not_held > 0 => "NOT HELD",
+        true => "ok",
+        false => "unchecked",
     };
-    row(
-        &name,
-        [
-            figures::count(whole.flow.records_per_second),
-            figures::megabytes(whole.flow.mb_per_second),
-            percentile(50.0),
-            percentile(99.0),
-            percentile(99.9),
-            whole
-                .cpu_per_million
-                .map_or("-".to_owned(), figures::significant),
-            ratio,
-        ],
-        &match whole.is_wrong() {
-            true => "WRONG, below".to_owned(),
-            false => whole.verdict(),
-        },
-    )
+    row(&name, &numbers, verdict)
 }
 
 /// Words up to the width, the following lines indented.

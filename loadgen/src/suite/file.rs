@@ -87,6 +87,20 @@ mod tests {
     }
 
     #[test]
+    fn systems_can_have_rates_of_their_own() {
+        let lines = parse("rates = { fast = 900, slow = 0.5 }", "mine", 1.0).unwrap();
+        let workload = &lines[0].workload;
+        assert_eq!(workload.at_rate_of("fast").rate, Some(900.0));
+        assert_eq!(workload.at_rate_of("slow").rate, Some(0.5));
+        assert!(workload.has_rate_for("slow") && !workload.has_rate_for("other"));
+        let lines = parse("rate = 7\nrates = { fast = 900 }", "mine", 1.0).unwrap();
+        assert_eq!(lines[0].workload.at_rate_of("other").rate, Some(7.0));
+        assert!(lines[0].workload.has_rate_for("other"));
+        let wrong = parse("rates = { fast = -1 }", "mine", 1.0).unwrap_err();
+        assert!(wrong.contains("above 0"), "{wrong}");
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         let said = |text| parse(text, "mine", 1.0).unwrap_err();
         assert!(said("partitons = 3").contains("perhaps partitions"));

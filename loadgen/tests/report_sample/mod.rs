@@ -164,6 +164,7 @@ pub(crate) fn line(
         original: None,
         outcome,
         notes: Vec::new(),
+        workers: Vec::new(),
     }
 }
 

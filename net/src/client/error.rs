@@ -165,7 +165,7 @@ pub enum ClientError {
     },
     /// The broker closed the connection instead of answering.
     #[error(
-        "{broker}: {api}: the broker closed the connection without an answer; its log says why"
+        "{broker}: {api}: the connection was closed without an answer; if it is Kafka that is spoken there, its log says why"
     )]
     Closed {
         /// The broker's address.

@@ -14,6 +14,7 @@ use lapin::{Channel, Connection};
 
 use super::super::rabbitmq;
 use super::super::rabbitmq::alarm::Alarm;
+use super::super::rabbitmq::runtime::within;
 use super::super::{ConsumerJob, DriverError};
 use super::{Amqp, KEY, Kind, failed};
 use crate::engine::stop::{Stop, Wanted};
@@ -71,12 +72,9 @@ async fn subscribe(
     partition: usize,
 ) -> Result<Source, DriverError> {
     let queue = rabbitmq::queue_name(workload, topic, partition);
-    let channel = connection
-        .create_channel()
-        .await
-        .map_err(failed("cannot open a channel"))?;
+    let channel = super::channel(connection).await?;
     let prefetch = channel.basic_qos(amqp.prefetch, BasicQosOptions::default());
-    prefetch.await.map_err(failed("cannot set prefetch"))?;
+    within("cannot set prefetch", prefetch).await?;
     let mut arguments = FieldTable::default();
     if amqp.kind == Kind::Stream {
         let from = match workload.read_from {
@@ -86,10 +84,8 @@ async fn subscribe(
         arguments.insert("x-stream-offset".into(), super::text(from));
     }
     let options = BasicConsumeOptions::default();
-    let consumer = channel
-        .basic_consume(queue.as_str().into(), "".into(), options, arguments)
-        .await
-        .map_err(failed(format!("cannot read queue {queue}")))?;
+    let consume = channel.basic_consume(queue.as_str().into(), "".into(), options, arguments);
+    let consumer = within(format!("cannot read queue {queue}"), consume).await?;
     Ok(Source {
         topic,
         partition,

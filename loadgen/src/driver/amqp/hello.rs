@@ -2,7 +2,7 @@
 //! tells apart who doesn't answer and who speaks something else.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -35,7 +35,14 @@ pub(super) fn ask(access: &Access) -> Result<BTreeMap<String, String>, DriverErr
     let mut frame = [0; 7];
     stream
         .read_exact(&mut frame)
-        .map_err(|error| wrong(format!("no answer to its greeting ({error})")))?;
+        .map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => unreachable(format!(
+                "it takes connections, and doesn't answer within {} s",
+                ANSWER_WITHIN.as_secs()
+            )),
+            ErrorKind::UnexpectedEof => wrong("it closed the connection when greeted".to_owned()),
+            _ => wrong(format!("no answer to a greeting ({error})")),
+        })?;
     let length = u32::from_be_bytes([frame[3], frame[4], frame[5], frame[6]]) as usize;
     if frame[..3] != [1, 0, 0] || length > MOST {
         return Err(wrong(format!(

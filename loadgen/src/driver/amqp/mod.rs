@@ -12,7 +12,8 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Channel, Connection, ConnectionProperties, ErrorKind};
 
-use super::rabbitmq::{self, ANSWER_WITHIN, Access, Options, runtime};
+use super::rabbitmq::runtime::{self, within};
+use super::rabbitmq::{self, ANSWER_WITHIN, Access, Options};
 use super::{ConsumerJob, Driver, DriverError, ProducerJob, SystemInfo, Target};
 use crate::workload::Workload;
 
@@ -232,14 +233,14 @@ async fn close(connection: &Connection) {
 }
 
 async fn channel(connection: &Connection) -> Result<Channel, DriverError> {
-    let opened = connection.create_channel().await;
-    opened.map_err(failed("cannot open a channel"))
+    within("cannot open a channel", connection.create_channel()).await
 }
 
 /// Deletes a queue, whatever it holds; one that isn't there counts as deleted.
-async fn delete(channel: &Channel, queue: &str) -> Result<(), lapin::Error> {
+async fn delete(channel: &Channel, queue: &str) -> Result<(), DriverError> {
     let deleted = channel.queue_delete(queue.into(), QueueDeleteOptions::default());
-    deleted.await.map(|_messages| ())
+    let what = format!("cannot delete queue {queue}");
+    within(what, deleted).await.map(|_messages| ())
 }
 
 async fn channels(connection: &Connection, wanted: usize) -> Result<Vec<Channel>, DriverError> {
@@ -290,17 +291,14 @@ impl Driver for Amqp {
             let channel = channel(&connection).await?;
             for (topic, partition) in rabbitmq::partitions(workload) {
                 let name = rabbitmq::queue_name(workload, topic, partition);
-                let deleted = delete(&channel, &name).await;
-                deleted.map_err(failed(format!("cannot empty queue {name}")))?;
+                delete(&channel, &name).await?;
                 let durable = QueueDeclareOptions {
                     durable: true,
                     ..QueueDeclareOptions::default()
                 };
                 let declare =
                     channel.queue_declare(name.as_str().into(), durable, arguments.clone());
-                declare
-                    .await
-                    .map_err(failed(format!("cannot make queue {name}")))?;
+                within(format!("cannot make queue {name}"), declare).await?;
             }
             close(&connection).await;
             Ok(())
@@ -313,8 +311,7 @@ impl Driver for Amqp {
             let channel = channel(&connection).await?;
             for (topic, partition) in rabbitmq::partitions(workload) {
                 let name = rabbitmq::queue_name(workload, topic, partition);
-                let deleted = delete(&channel, &name).await;
-                deleted.map_err(failed(format!("cannot delete queue {name}")))?;
+                delete(&channel, &name).await?;
             }
             close(&connection).await;
             Ok(())
@@ -322,11 +319,11 @@ impl Driver for Amqp {
     }
 
     fn produce(&self, job: ProducerJob) -> Result<(), DriverError> {
-        runtime::run(job.core, produce::run(self, job))
+        runtime::work(job.core, job.stop.clone(), produce::run(self, job))
     }
 
     fn consume(&self, job: ConsumerJob) -> Result<(), DriverError> {
-        runtime::run(job.core, consume::run(self, job))
+        runtime::work(job.core, job.stop.clone(), consume::run(self, job))
     }
 }
 

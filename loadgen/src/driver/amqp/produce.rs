@@ -11,16 +11,15 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 
 use super::super::rabbitmq::alarm::Alarm;
+use super::super::rabbitmq::outflow::{After, Outflow, Step};
+use super::super::rabbitmq::runtime::within;
 use super::super::rabbitmq::{self, DRAIN_WITHIN};
 use super::super::{DriverError, ProducerJob};
-use super::{Amqp, KEY, failed};
-use crate::engine::stop::{Stop, Wanted};
-use crate::measure::recorder::{Next, Outgoing, ProducerProbe, Ticket, now_ns};
+use super::{Amqp, KEY};
+use crate::measure::recorder::{Outgoing, Ticket, now_ns};
 
 /// Records sent before confirms are looked for again.
 const BURST: usize = 64;
-/// How long to wait at most before looking whether to end.
-const LOOK_NS: u64 = 20_000_000;
 
 type Answer = Pin<Box<dyn Future<Output = lapin::Result<Confirmation>>>>;
 
@@ -39,26 +38,10 @@ struct Lane {
     sent: VecDeque<Sent>,
 }
 
-/// What to do after a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum After {
-    /// There is more to send.
-    Again,
-    /// Nothing can be done before this time, or before a confirm comes.
-    Wait(u64),
-    /// Everything was sent and answered.
-    Finished,
-}
-
 struct Producer {
     lanes: Vec<Lane>,
     partitions: usize,
-    window: usize,
-    unconfirmed: usize,
-    /// When it was first seen that there is nothing more to send.
-    ending_since: Option<u64>,
-    probe: ProducerProbe,
-    stop: Stop,
+    outflow: Outflow,
     /// Tickets with the same fate, kept to use its memory again.
     tickets: Vec<Ticket>,
 }
@@ -70,9 +53,7 @@ pub(super) async fn run(amqp: &Amqp, job: ProducerJob) -> Result<(), DriverError
     let channels = super::channels(&connection, partitions.len()).await?;
     for channel in channels.iter().filter(|_| rabbitmq::confirms(&workload)) {
         let confirm = channel.confirm_select(ConfirmSelectOptions::default());
-        confirm
-            .await
-            .map_err(failed("cannot have publisher confirms"))?;
+        within("cannot have publisher confirms", confirm).await?;
     }
     let channels: Vec<_> = channels.into_iter().map(Rc::new).collect();
     let lane = |(number, (topic, partition)): (usize, (usize, usize))| Lane {
@@ -84,14 +65,11 @@ pub(super) async fn run(amqp: &Amqp, job: ProducerJob) -> Result<(), DriverError
             .into(),
         sent: VecDeque::new(),
     };
+    let window = amqp.window.unwrap_or_else(|| rabbitmq::window(&workload));
     let mut producer = Producer {
         lanes: partitions.into_iter().enumerate().map(lane).collect(),
         partitions: workload.partitions,
-        window: amqp.window.unwrap_or_else(|| rabbitmq::window(&workload)),
-        unconfirmed: 0,
-        ending_since: None,
-        probe: job.probe,
-        stop: job.stop,
+        outflow: Outflow::new(job.probe, job.stop, window),
         tickets: Vec::new(),
     };
     let ended = producer.run(&connection).await;
@@ -104,9 +82,6 @@ impl Producer {
         let mut alarm = Alarm::new()
             .map_err(|error| DriverError::Failed(format!("cannot have a timer: {error}")))?;
         loop {
-            if self.stop.wanted() == Wanted::Abort {
-                return Ok(());
-            }
             let after = match poll_fn(|task| Poll::Ready(self.turn(task))).await {
                 Ok(after) => after,
                 Err(error) => return Err(self.give_up(&error)),
@@ -116,7 +91,7 @@ impl Producer {
                 After::Again => tokio::task::yield_now().await,
                 After::Wait(until) => self.wait(&mut alarm, until).await?,
             }
-            if self.overdue() {
+            if self.outflow.is_overdue() {
                 return self.leave_unconfirmed(connection);
             }
         }
@@ -127,45 +102,25 @@ impl Producer {
         self.take_answers(task)?;
         let now = now_ns();
         for _ in 0..BURST {
-            if self.ending_since.is_some() || self.stop.wanted() >= Wanted::End {
-                self.ending_since.get_or_insert(now);
-                return Ok(self.ending(now));
-            }
-            if self.unconfirmed >= self.window {
-                return Ok(After::Wait(now + LOOK_NS));
-            }
-            match self.probe.next(now) {
-                Next::Send(record) => {
+            match self.outflow.step(now) {
+                Step::Send(record) => {
                     let lane = record.topic * self.partitions + record.partition;
                     self.lanes[lane].send(&record)?;
-                    self.unconfirmed += 1;
                 }
-                Next::Wait(until) => return Ok(After::Wait(until.min(now + LOOK_NS))),
-                Next::Done => {
-                    self.ending_since = Some(now);
-                    return Ok(self.ending(now));
-                }
+                Step::Rest(after) => return Ok(after),
             }
         }
         Ok(After::Again)
     }
 
-    fn ending(&self, now: u64) -> After {
-        if self.unconfirmed == 0 {
-            After::Finished
-        } else {
-            After::Wait(now + LOOK_NS)
-        }
-    }
-
     /// Returns when an answer is there, or it is time to look after something else.
     async fn wait(&mut self, alarm: &mut Alarm, until: u64) -> Result<(), DriverError> {
         let waited = poll_fn(|task| {
-            let before = self.unconfirmed;
+            let before = self.outflow.unconfirmed();
             if let Err(error) = self.take_answers(task) {
                 return Poll::Ready(Err(error));
             }
-            if self.unconfirmed < before {
+            if self.outflow.unconfirmed() < before {
                 return Poll::Ready(Ok(()));
             }
             // A timer that fails wakes nobody: go on looking instead.
@@ -193,12 +148,12 @@ impl Producer {
                     }
                     Ok(Confirmation::Ack(Some(back)) | Confirmation::Nack(Some(back))) => {
                         let reason = format!("returned: {}", back.reply_text);
-                        self.probe
+                        self.outflow
                             .failed(lane.topic, lane.partition, &[ticket], &reason);
                     }
                     Ok(Confirmation::Nack(None)) => {
                         let reason = "RabbitMQ answered with a nack";
-                        self.probe
+                        self.outflow
                             .failed(lane.topic, lane.partition, &[ticket], reason);
                     }
                     Err(error) => {
@@ -206,24 +161,15 @@ impl Producer {
                         break;
                     }
                 }
-                self.unconfirmed -= 1;
                 lane.sent.pop_front();
             }
-            if !self.tickets.is_empty() {
-                self.probe
-                    .acked(lane.topic, lane.partition, &self.tickets, now_ns());
-            }
+            self.outflow
+                .acked(lane.topic, lane.partition, &self.tickets, now_ns());
             if let Some(error) = broken {
                 return Err(error);
             }
         }
         Ok(())
-    }
-
-    fn overdue(&self) -> bool {
-        let limit = u64::try_from(DRAIN_WITHIN.as_nanos()).unwrap_or(u64::MAX);
-        self.ending_since
-            .is_some_and(|since| now_ns() > since.saturating_add(limit))
     }
 
     fn leave_unconfirmed(&mut self, connection: &Connection) -> Result<(), DriverError> {
@@ -246,12 +192,9 @@ impl Producer {
     fn fail_all(&mut self, reason: &str) {
         for lane in &mut self.lanes {
             let tickets: Vec<_> = lane.sent.drain(..).map(|sent| sent.ticket).collect();
-            if !tickets.is_empty() {
-                self.probe
-                    .failed(lane.topic, lane.partition, &tickets, reason);
-            }
+            self.outflow
+                .failed(lane.topic, lane.partition, &tickets, reason);
         }
-        self.unconfirmed = 0;
     }
 }
 

@@ -39,9 +39,13 @@ const SETTINGS: [&str; 15] = [
     "socket.send.buffer.bytes",
 ];
 
+/// How long an answer may take. Topics with many partitions are made and deleted in less.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
 fn connect(kafka: &Kafka) -> Result<Client, DriverError> {
     let config = ClientConfig {
         client_id: "loadgen".to_owned(),
+        request_timeout: ANSWER_WITHIN,
         ..ClientConfig::new(&kafka.brokers.join(","))
     };
     Client::connect(config).map_err(|error| of_client(error, &kafka.brokers))

@@ -8,16 +8,25 @@ mod consume;
 mod produce;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use futures_lite::future::or;
 use net::client::{ClientError, TopicPartition};
 use net::link::{LinkConfig, LinkError};
 use rt::executor::{ExecutorConfig, ExecutorError};
+use rt::sync::oneshot;
+use rt::task::{spawn, yield_now};
+use rt::time::sleep;
 
 use super::{ConsumerJob, Driver, DriverError, ProducerJob, SystemInfo, Target};
+use crate::engine::stop::{Stop, Wanted};
 use crate::workload::Workload;
 
 /// What is spoken, in messages.
 const PROTOCOL: &str = "Kafka's protocol";
+
+/// How often workers look whether to return at once.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Memory registered for files, of which these executors use none: little, as it counts against the
 /// limit on locked memory.
@@ -93,16 +102,43 @@ impl Driver for Kafka {
         let config = produce::config(&job.workload)?;
         let addresses = self.addresses();
         let executor = executor("producer", job.index, job.core);
-        rt::executor::run(executor, move || produce::run(addresses, config, job))
-            .map_err(|error| no_executor(&error))?
+        let stop = job.stop.clone();
+        let work = move || unless_aborted(stop, produce::run(addresses, config, job));
+        rt::executor::run(executor, work).map_err(|error| no_executor(&error))?
     }
 
     fn consume(&self, job: ConsumerJob) -> Result<(), DriverError> {
         let addresses = self.addresses();
         let executor = executor("consumer", job.index, job.core);
-        rt::executor::run(executor, move || consume::run(addresses, job))
-            .map_err(|error| no_executor(&error))?
+        let stop = job.stop.clone();
+        let work = move || unless_aborted(stop, consume::run(addresses, job));
+        rt::executor::run(executor, work).map_err(|error| no_executor(&error))?
     }
+}
+
+/// A worker's work, wherever it waits, until it is told to return at once.
+async fn unless_aborted(
+    stop: Stop,
+    work: impl Future<Output = Result<(), DriverError>>,
+) -> Result<(), DriverError> {
+    // Work is woken for every batch: what is asked with it then must cost next to nothing, and a timer doesn't.
+    let (abort, aborted) = oneshot();
+    let watch = spawn(async move {
+        while stop.wanted() != Wanted::Abort {
+            sleep(LOOK).await;
+        }
+        // Whose work is done doesn't wait for it any more.
+        let _ = abort.send(());
+    });
+    let aborted = async {
+        let _ = aborted.await;
+        Ok(())
+    };
+    let ended = or(work, aborted).await;
+    watch.cancel().await;
+    // The tasks of connections that were dropped end when they run next.
+    yield_now().await;
+    ended
 }
 
 fn executor(what: &str, index: usize, core: Option<usize>) -> ExecutorConfig {
@@ -111,7 +147,7 @@ fn executor(what: &str, index: usize, core: Option<usize>) -> ExecutorConfig {
         core,
         io_memory: IO_MEMORY,
         // How late an answer may be seen while records are made as fast as can be.
-        preempt: std::time::Duration::from_micros(100),
+        preempt: Duration::from_micros(100),
     }
 }
 

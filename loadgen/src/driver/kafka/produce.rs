@@ -6,7 +6,6 @@ use net::producer::{Producer, ProducerConfig, Push};
 
 use super::{link_config, of_link, topic_names};
 use crate::driver::{DriverError, ProducerJob};
-use crate::engine::stop::{Stop, Wanted};
 use crate::measure::recorder::{Next, ProducerProbe, Ticket, now_ns};
 use crate::workload::{Acks, Workload};
 
@@ -99,8 +98,8 @@ pub(super) async fn run(
         .await
         .map_err(of_link)?;
     let partitions = job.workload.partitions;
-    while job.stop.wanted() != Wanted::Abort {
-        let pause = feed(&mut producer, &mut job.probe, &job.stop, partitions);
+    loop {
+        let pause = feed(&mut producer, &mut job.probe, partitions);
         let now = now_ns();
         let push = match pause {
             Pause::Turn => Push::Busy,
@@ -122,19 +121,14 @@ pub(super) async fn run(
 }
 
 /// Puts in what is due.
-fn feed(
-    producer: &mut Producer<Ticket>,
-    probe: &mut ProducerProbe,
-    stop: &Stop,
-    partitions: usize,
-) -> Pause {
+fn feed(producer: &mut Producer<Ticket>, probe: &mut ProducerProbe, partitions: usize) -> Pause {
     let began = now_ns();
     let (mut now, mut looked) = (began, 0);
     let enough = producer.ready_bytes() + TOGETHER_BYTES;
     loop {
         if looked == CLOCK_EVERY {
             (now, looked) = (now_ns(), 0);
-            if now >= began + LONGEST_FEED_NS || stop.wanted() == Wanted::Abort {
+            if now >= began + LONGEST_FEED_NS {
                 return Pause::Turn;
             }
         }

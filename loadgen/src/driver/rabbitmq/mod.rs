@@ -10,6 +10,7 @@ use super::{DriverError, Target};
 use crate::workload::{Acks, Workload};
 
 pub(super) mod alarm;
+pub(super) mod outflow;
 pub(super) mod runtime;
 
 /// How long a connection may take to be made, and an answer to a question asked before or after a run.

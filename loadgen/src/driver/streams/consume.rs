@@ -11,9 +11,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::super::rabbitmq;
 use super::super::rabbitmq::alarm::Alarm;
+use super::super::rabbitmq::runtime::within;
 use super::super::{ConsumerJob, DriverError};
 use super::link::{Event, What};
-use super::{KEY, Links, Streams, failed, within};
+use super::{KEY, Links, Streams, failed};
 use crate::engine::stop::{Stop, Wanted};
 use crate::measure::recorder::{ConsumerProbe, now_ns};
 use crate::workload::ReadFrom;

@@ -96,7 +96,7 @@ pub(super) async fn connect(
             access.user, access.vhost
         ))),
         Ok(Err(broken)) => Err(wrong(broken.to_string())),
-        Err(_) => Err(wrong(late())),
+        Err(_) => Err(unreachable(format!("it takes connections: {}", late()))),
     }
 }
 

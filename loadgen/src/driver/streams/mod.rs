@@ -11,7 +11,8 @@ use std::time::Duration;
 use rabbitmq_stream_protocol::ResponseCode;
 
 use self::client::{Broken, Client};
-use super::rabbitmq::{self, ANSWER_WITHIN, Access, Options, runtime};
+use super::rabbitmq::runtime::{self, within};
+use super::rabbitmq::{self, Access, Options};
 use super::{ConsumerJob, Driver, DriverError, ProducerJob, SystemInfo, Target};
 use crate::workload::Workload;
 
@@ -199,19 +200,6 @@ fn failed(what: impl Display) -> impl FnOnce(Broken) -> DriverError {
     move |error| DriverError::Failed(format!("{what}: {error}"))
 }
 
-/// An answer, unless it takes too long.
-async fn within<T>(
-    what: &str,
-    asked: impl Future<Output = Result<T, Broken>>,
-) -> Result<T, DriverError> {
-    match tokio::time::timeout(ANSWER_WITHIN, asked).await {
-        Ok(answer) => answer.map_err(failed(what)),
-        Err(_) => Err(DriverError::Failed(format!(
-            "{what}: no answer within {ANSWER_WITHIN:?}"
-        ))),
-    }
-}
-
 /// Closes what is still open. A connection that is lost already has nothing to be said about here.
 async fn close(client: &Client) {
     let _ = tokio::time::timeout(Duration::from_secs(5), client.close()).await;
@@ -294,11 +282,11 @@ impl Driver for Streams {
     }
 
     fn produce(&self, job: ProducerJob) -> Result<(), DriverError> {
-        runtime::run(job.core, produce::run(self, job))
+        runtime::work(job.core, job.stop.clone(), produce::run(self, job))
     }
 
     fn consume(&self, job: ConsumerJob) -> Result<(), DriverError> {
-        runtime::run(job.core, consume::run(self, job))
+        runtime::work(job.core, job.stop.clone(), consume::run(self, job))
     }
 }
 

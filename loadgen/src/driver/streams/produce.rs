@@ -9,21 +9,21 @@ use rabbitmq_stream_protocol::types::PublishedMessage;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::super::rabbitmq::alarm::Alarm;
+use super::super::rabbitmq::outflow::{After, Outflow, Step};
+use super::super::rabbitmq::runtime::within;
 use super::super::rabbitmq::{self, DRAIN_WITHIN};
 use super::super::{DriverError, ProducerJob};
 use super::flight::Flight;
 use super::link::{Event, What};
-use super::{KEY, Links, MOST_BATCH, Streams, within};
-use crate::engine::stop::{Stop, Wanted};
-use crate::measure::recorder::{Next, Outgoing, ProducerProbe, Ticket, now_ns};
+use super::{KEY, Links, MOST_BATCH, Streams};
+use crate::engine::stop::Stop;
+use crate::measure::recorder::{Outgoing, ProducerProbe, Ticket, now_ns};
 use crate::workload::Workload;
 
 /// Records taken before confirms are looked for again.
 const BURST: usize = 256;
 /// More than a frame needs for a record besides its key and value.
 const FRAMING: usize = 64;
-/// How long to wait at most before looking whether to end.
-const LOOK_NS: u64 = 20_000_000;
 
 /// A stream, what waits to be sent to it, and what is on its way.
 struct Lane {
@@ -37,14 +37,6 @@ struct Lane {
     flight: Flight,
 }
 
-/// What to do after a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum After {
-    Again,
-    Wait(u64),
-    Finished,
-}
-
 struct Producer {
     links: Links,
     events: UnboundedReceiver<Event>,
@@ -52,16 +44,12 @@ struct Producer {
     /// The lane of a link and publisher.
     lane_of: BTreeMap<(usize, u8), usize>,
     partitions: usize,
-    window: usize,
+    outflow: Outflow,
     batch_bytes: usize,
     /// What a frame may have while another record still fits.
     frame_bytes: usize,
     linger_ns: u64,
     confirms: bool,
-    unconfirmed: usize,
-    ending_since: Option<u64>,
-    probe: ProducerProbe,
-    stop: Stop,
     tickets: Vec<Ticket>,
 }
 
@@ -102,13 +90,14 @@ async fn open(
             flight: Flight::default(),
         });
     }
+    let window = streams.window.unwrap_or_else(|| rabbitmq::window(workload));
     Ok(Producer {
         links,
         events,
         lanes,
         lane_of,
         partitions: workload.partitions,
-        window: streams.window.unwrap_or_else(|| rabbitmq::window(workload)),
+        outflow: Outflow::new(probe, stop, window),
         batch_bytes: workload.batch_bytes,
         frame_bytes: MOST_BATCH
             - workload
@@ -117,10 +106,6 @@ async fn open(
                 .min(MOST_BATCH),
         linger_ns: u64::try_from(workload.linger.as_nanos()).unwrap_or(u64::MAX),
         confirms: rabbitmq::confirms(workload),
-        unconfirmed: 0,
-        ending_since: None,
-        probe,
-        stop,
         tickets: Vec::new(),
     })
 }
@@ -130,9 +115,6 @@ impl Producer {
         let mut alarm = Alarm::new()
             .map_err(|error| DriverError::Failed(format!("cannot have a timer: {error}")))?;
         loop {
-            if self.stop.wanted() == Wanted::Abort {
-                return Ok(());
-            }
             while let Ok(event) = self.events.try_recv() {
                 self.take(event)?;
             }
@@ -142,7 +124,7 @@ impl Producer {
                 After::Again => tokio::task::yield_now().await,
                 After::Wait(until) => self.wait(&mut alarm, until).await?,
             }
-            if self.overdue() {
+            if self.outflow.is_overdue() {
                 let reason = format!(
                     "no confirm came within {} s of the end",
                     DRAIN_WITHIN.as_secs()
@@ -166,7 +148,7 @@ impl Producer {
                 continue;
             }
             let lingers_until = open_since.saturating_add(self.linger_ns);
-            if self.linger_ns == 0 || lingers_until <= now || self.ending_since.is_some() {
+            if self.linger_ns == 0 || lingers_until <= now || self.outflow.is_ending() {
                 self.flush(lane).await?;
             } else {
                 next_flush = next_flush.min(lingers_until);
@@ -174,7 +156,7 @@ impl Producer {
         }
         Ok(match after {
             // Without confirms the last flush answered everything.
-            After::Wait(_) if self.ending_since.is_some() && self.unconfirmed == 0 => {
+            After::Wait(_) if self.outflow.is_ending() && self.outflow.unconfirmed() == 0 => {
                 After::Finished
             }
             After::Wait(until) => After::Wait(until.min(next_flush)),
@@ -184,26 +166,14 @@ impl Producer {
 
     async fn fill(&mut self, now: u64) -> Result<After, DriverError> {
         for _ in 0..BURST {
-            if self.ending_since.is_some() || self.stop.wanted() >= Wanted::End {
-                self.ending_since.get_or_insert(now);
-                return Ok(self.ending(now));
-            }
-            if self.unconfirmed >= self.window {
-                return Ok(After::Wait(now + LOOK_NS));
-            }
-            let lane = match self.probe.next(now) {
-                Next::Send(record) => {
+            let lane = match self.outflow.step(now) {
+                Step::Send(record) => {
                     let lane = record.topic * self.partitions + record.partition;
                     self.lanes[lane].add(&record, now);
                     lane
                 }
-                Next::Wait(until) => return Ok(After::Wait(until.min(now + LOOK_NS))),
-                Next::Done => {
-                    self.ending_since = Some(now);
-                    return Ok(self.ending(now));
-                }
+                Step::Rest(after) => return Ok(after),
             };
-            self.unconfirmed += 1;
             let open = &self.lanes[lane];
             let framed = open.open_bytes + open.open.len() * FRAMING;
             if open.open_bytes >= self.batch_bytes || framed >= self.frame_bytes {
@@ -211,14 +181,6 @@ impl Producer {
             }
         }
         Ok(After::Again)
-    }
-
-    fn ending(&self, now: u64) -> After {
-        if self.unconfirmed == 0 {
-            After::Finished
-        } else {
-            After::Wait(now + LOOK_NS)
-        }
     }
 
     /// Sends what a lane has gathered.
@@ -239,8 +201,7 @@ impl Producer {
         if !self.confirms {
             let lane = &mut self.lanes[lane];
             let tickets = lane.flight.take_all();
-            self.unconfirmed -= tickets.len();
-            self.probe
+            self.outflow
                 .acked(lane.topic, lane.partition, &tickets, now_ns());
         }
         Ok(())
@@ -267,11 +228,8 @@ impl Producer {
                 self.tickets.clear();
                 self.tickets
                     .extend(ids.into_iter().filter_map(|id| lane.flight.take(id)));
-                self.unconfirmed -= self.tickets.len();
-                if !self.tickets.is_empty() {
-                    self.probe
-                        .acked(lane.topic, lane.partition, &self.tickets, event.at_ns);
-                }
+                self.outflow
+                    .acked(lane.topic, lane.partition, &self.tickets, event.at_ns);
                 Ok(())
             }
             What::Refused(publisher, each) => {
@@ -281,9 +239,8 @@ impl Producer {
                 let lane = &mut self.lanes[*number];
                 for (id, code) in each {
                     if let Some(ticket) = lane.flight.take(id) {
-                        self.unconfirmed -= 1;
                         let reason = format!("RabbitMQ answered {code:?}");
-                        self.probe
+                        self.outflow
                             .failed(lane.topic, lane.partition, &[ticket], &reason);
                     }
                 }
@@ -293,12 +250,6 @@ impl Producer {
             What::Broken(why) => Err(self.give_up(&why)),
             What::Chunk(..) => Ok(()),
         }
-    }
-
-    fn overdue(&self) -> bool {
-        let limit = u64::try_from(DRAIN_WITHIN.as_nanos()).unwrap_or(u64::MAX);
-        self.ending_since
-            .is_some_and(|since| now_ns() > since.saturating_add(limit))
     }
 
     fn give_up(&mut self, why: &str) -> DriverError {
@@ -311,12 +262,9 @@ impl Producer {
         for lane in &mut self.lanes {
             lane.open.clear();
             let tickets = lane.flight.take_all();
-            if !tickets.is_empty() {
-                self.probe
-                    .failed(lane.topic, lane.partition, &tickets, reason);
-            }
+            self.outflow
+                .failed(lane.topic, lane.partition, &tickets, reason);
         }
-        self.unconfirmed = 0;
     }
 }
 

@@ -113,6 +113,8 @@ impl Axis {
 pub(super) enum Weight {
     /// The line that counts.
     Strong,
+    /// The same, so many pixels wide.
+    Wide(u32),
     /// One beside it.
     Light,
 }
@@ -198,6 +200,7 @@ impl Lines {
         let colour = colour(trace.system);
         let style = match trace.weight {
             Weight::Strong => colour.stroke_width(2),
+            Weight::Wide(pixels) => colour.stroke_width(pixels),
             Weight::Light => colour.mix(0.55).stroke_width(1),
         };
         if let [(x, y)] = pixels[..] {

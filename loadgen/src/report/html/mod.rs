@@ -6,6 +6,7 @@ mod plots;
 mod tables;
 
 use super::groups::{self, Group};
+use super::remarks::{Remark, Remarks};
 use super::{ReportError, figures};
 use crate::results::{Outcome, Results, System};
 
@@ -13,6 +14,7 @@ use crate::results::{Outcome, Results, System};
 pub(super) fn page(results: &Results) -> Result<String, ReportError> {
     let groups = groups::groups(results);
     let systems = groups::systems(results);
+    let remarks = Remarks::of(&groups);
     let title = format!("{}: {}", results.suite, names(&systems));
     let mut html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -30,12 +32,16 @@ pub(super) fn page(results: &Results) -> Result<String, ReportError> {
          give or that the line doesn't have.</p>\n",
     );
     html.push_str(&tables::all(&groups));
+    if !remarks.of_several.is_empty() {
+        html.push_str("<h3>To know, of several lines</h3>\n");
+        html.push_str(&list_of(&remarks.of_several));
+    }
     html.push_str("<h2>Were the records right?</h2>\n");
     html.push_str(&tables::verification(&groups));
     html.push_str("<h2>Line by line</h2>\n");
     let points = plots::points_of_curve(&groups);
-    for group in &groups {
-        html.push_str(&section(group, points)?);
+    for (group, own) in groups.iter().zip(&remarks.of_lines) {
+        html.push_str(&section(group, own, points)?);
     }
     html.push_str("<h2>To repeat it</h2>\n");
     html.push_str(&repeat(results, &groups));
@@ -62,8 +68,15 @@ fn head(results: &Results, title: &str) -> String {
         machine.kernel,
         machine.congestion_control,
     );
+    let workers = match groups::workers(results).len() {
+        0 => String::new(),
+        workers => format!(
+            ", with producers and consumers in {}, below",
+            figures::of(workers, "worker")
+        ),
+    };
     format!(
-        "<h1>{}</h1>\n<p class=\"muted\">Measured from {} on {} by loadgen {}.</p>\n",
+        "<h1>{}</h1>\n<p class=\"muted\">Measured from {} on {} by loadgen {}{workers}.</p>\n",
         escape(title),
         escape(&results.started),
         escape(&place),
@@ -80,15 +93,15 @@ fn banners(results: &Results, groups: &[Group<'_>]) -> String {
             escape(why)
         ));
     }
-    let mut wrong = Vec::new();
+    let (mut wrong, mut behind) = (Vec::new(), Vec::new());
     for group in groups {
         for cell in &group.cells {
-            let whole = cell.whole.as_ref();
-            let seen = whole.filter(|whole| whole.is_wrong());
-            if let Some(whole) = seen {
-                let name = &cell.system.name;
-                wrong.push(format!("{name} on {}: {}", group.id, whole.verdict()));
+            let Some(whole) = cell.shown() else { continue };
+            let who = format!("{} on {}", cell.system.name, group.id);
+            if whole.is_wrong() {
+                wrong.push(format!("{who}: {}", whole.verdict()));
             }
+            behind.extend(whole.fell_behind().map(|words| format!("{who}: {words}")));
         }
     }
     if !wrong.is_empty() {
@@ -97,36 +110,35 @@ fn banners(results: &Results, groups: &[Group<'_>]) -> String {
             escape(&wrong.join("; "))
         ));
     }
+    if !behind.is_empty() {
+        html.push_str(&format!(
+            "<p class=\"banner partial\"><strong>Not every rate that was asked for was held</strong>, and latencies \
+             there are those of a system that has fallen behind. {}</p>\n",
+            escape(&behind.join("; "))
+        ));
+    }
     html
 }
 
 /// A line of the suite with its charts.
-fn section(group: &Group<'_>, points: usize) -> Result<String, ReportError> {
+fn section(group: &Group<'_>, remarks: &[Remark], points: usize) -> Result<String, ReportError> {
     let mut html = format!(
         "<section id=\"{}\">\n<h3>{}</h3>\n",
         tables::anchor(group.id),
         escape(group.title)
     );
-    let keys = group.cells.iter().map(tables::named);
-    let keys: String = keys.map(|key| format!("<li>{key}</li>")).collect();
+    let own_rates = !group.workload.rates.is_empty();
+    let keys = group.cells.iter().map(|cell| {
+        let rate = match cell.wanted().filter(|_| own_rates) {
+            Some((_, rate)) => format!(", asked for {} records/s", figures::count(rate)),
+            None => String::new(),
+        };
+        format!("<li>{}{rate}</li>", tables::named(cell))
+    });
+    let keys: String = keys.collect();
     html.push_str(&format!("<ul class=\"legend\">{keys}</ul>\n"));
-    let mut remarks: Vec<String> = Vec::new();
-    for cell in &group.cells {
-        let name = &cell.system.name;
-        remarks.extend(
-            cell.not_measured()
-                .iter()
-                .map(|why| format!("{name} {why}")),
-        );
-        for note in cell.lines.iter().flat_map(|line| &line.notes) {
-            let note = format!("{name}: {note}");
-            if !remarks.contains(&note) {
-                remarks.push(note);
-            }
-        }
-    }
     if !remarks.is_empty() {
-        html.push_str(&list(&remarks));
+        html.push_str(&list_of(remarks));
     }
     if group
         .cells
@@ -140,6 +152,11 @@ fn section(group: &Group<'_>, points: usize) -> Result<String, ReportError> {
     html.push_str(&details("Parameters of this line", &parameters(group)));
     html.push_str("</section>\n");
     Ok(html)
+}
+
+fn list_of(remarks: &[Remark]) -> String {
+    let text = |remark: &Remark| format!("{}: {}", remark.about, remark.text);
+    list(&remarks.iter().map(text).collect::<Vec<_>>())
 }
 
 fn list(texts: &[String]) -> String {
@@ -197,6 +214,10 @@ fn repeat(results: &Results, groups: &[Group<'_>]) -> String {
         ("begun", results.started.clone()),
     ];
     html.push_str(&details("The machine", &two_columns(rows)));
+    let workers = groups::workers(results);
+    if !workers.is_empty() {
+        html.push_str(&details("The workers", &list(&workers)));
+    }
     for system in groups::systems(results) {
         let mut rows = vec![
             ("product", system.product.clone()),

@@ -56,7 +56,7 @@ fn none(title: &str, why: &str) -> String {
 
 /// Whether the line's latencies are end to end, by what any system has.
 fn is_end_to_end(group: &Group<'_>) -> bool {
-    let wholes = group.cells.iter().filter_map(|cell| cell.whole.as_ref());
+    let wholes = group.cells.iter().filter_map(Cell::shown);
     wholes.into_iter().any(|whole| whole.end_to_end.is_some())
 }
 
@@ -64,7 +64,7 @@ fn percentiles(group: &Group<'_>) -> Result<String, ReportError> {
     const TITLE: &str = "Latency by percentile";
     let end_to_end = is_end_to_end(group);
     let histogram = |cell: &Cell<'_>| -> Option<Histogram<u64>> {
-        let whole = cell.whole.as_ref()?;
+        let whole = cell.shown()?;
         let chosen = if end_to_end {
             &whole.end_to_end
         } else {
@@ -157,24 +157,24 @@ fn longest(group: &Group<'_>, points: usize) -> usize {
     figures.map(each).max().unwrap_or(1).max(1)
 }
 
-/// Curves over time of every repeat of every system.
+/// Curves over time of every repeat of every system; the weight is by the system's place in the group.
 fn over_time(
     group: &Group<'_>,
     points: usize,
-    weight: Weight,
-    value: impl Fn(&[Second]) -> Option<f64>,
+    weight: impl Fn(usize) -> Weight,
+    value: impl Fn(&Measured, &[Second]) -> Option<f64>,
 ) -> Vec<Trace> {
     let mut traces = Vec::new();
-    for cell in &group.cells {
+    for (place, cell) in group.cells.iter().enumerate() {
         for (measured, _) in cell.figures().take(REPEATS) {
             let point = |bucket: &[Second]| {
                 let (first, last) = (bucket.first()?, bucket.last()?);
                 let middle = (first.second + last.second + 1) as f64 / 2.0;
-                Some((middle, value(bucket)?))
+                Some((middle, value(measured, bucket)?))
             };
             traces.push(Trace {
                 system: cell.number,
-                weight,
+                weight: weight(place),
                 points: buckets(measured, points).filter_map(point).collect(),
             });
         }
@@ -220,13 +220,13 @@ fn about_runs(group: &Group<'_>, points: usize, each: &str) -> String {
 fn latency_over_time(group: &Group<'_>, points: usize) -> Result<String, ReportError> {
     const TITLE: &str = "Latency over time";
     let worst = |at: usize| {
-        move |bucket: &[Second]| {
+        move |_: &Measured, bucket: &[Second]| {
             let worst = bucket.iter().map(|second| second.latency[at]).max()?;
             (worst > 0).then(|| (worst as f64 / 1e3).log10())
         }
     };
-    let mut traces = over_time(group, points, Weight::Light, worst(0));
-    traces.extend(over_time(group, points, Weight::Strong, worst(1)));
+    let mut traces = over_time(group, points, |_| Weight::Light, worst(0));
+    traces.extend(over_time(group, points, |_| Weight::Strong, worst(1)));
     let values = traces.iter().flat_map(|trace| &trace.points);
     let span = span(values.map(|(_, y)| 10_f64.powf(*y)));
     let (Some((low, high)), Some(x)) = (span, time_axis(&traces)) else {
@@ -263,15 +263,25 @@ fn throughput_over_time(group: &Group<'_>, points: usize) -> Result<String, Repo
             )
         })
     };
-    let rate = |bucket: &[Second]| {
-        let records = |second: &Second| match consumed {
+    let rate = |measured: &Measured, bucket: &[Second]| {
+        // A second that was over before it had passed has no rate.
+        let end = measured.seconds.floor().max(1.0) as i64;
+        let whole = bucket.iter().filter(|second| second.second < end);
+        let records = whole.map(|second| match consumed {
             true => second.consumed,
             false => second.acked,
-        };
-        let records: u64 = bucket.iter().map(records).sum();
-        Some(records as f64 / bucket.len() as f64)
+        });
+        let (seconds, records) = records.fold((0, 0), |(n, sum), records| (n + 1, sum + records));
+        (seconds > 0).then(|| records as f64 / f64::from(seconds))
     };
-    let traces = over_time(group, points, Weight::Strong, rate);
+    // At the same rate the lines lie on one another: those below are wider, so that each is seen.
+    let systems = group.cells.len();
+    let paced = group.cells.iter().any(|cell| cell.wanted().is_some());
+    let weight = |place: usize| match paced {
+        true => Weight::Wide(2 * (systems - place) as u32),
+        false => Weight::Strong,
+    };
+    let traces = over_time(group, points, weight, rate);
     let most = traces.iter().flat_map(|trace| &trace.points);
     let most = most.map(|(_, y)| *y).fold(0.0, f64::max);
     let Some(x) = time_axis(&traces) else {
@@ -305,10 +315,10 @@ fn short(value: f64) -> String {
 fn processor(group: &Group<'_>) -> Result<String, ReportError> {
     const TITLE: &str = "Processor time for a record";
     let bar = |cell: &Cell<'_>| {
-        let value = cell.whole.as_ref().and_then(|whole| whole.cpu_per_million);
-        let text = match (&cell.whole, value) {
+        let value = cell.shown().and_then(|whole| whole.cpu_per_million);
+        let text = match (cell.shown(), value) {
             (_, Some(value)) => figures::significant(value),
-            (Some(_), None) => "unknown: its processes are not on this machine".to_owned(),
+            (Some(_), None) => "unknown: no process of it was found here".to_owned(),
             (None, _) => "not measured".to_owned(),
         };
         Bar {

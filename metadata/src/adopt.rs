@@ -114,7 +114,7 @@ impl Controller<'_> {
                     0,
                 ),
             };
-            records.push(new_partition(id, index, &places, epoch));
+            records.push(new_partition(self.image, id, index, &places, epoch));
         }
         Ok(records)
     }

@@ -4,17 +4,19 @@
 //! Decoding verifies the bytes before it reads them and never panics, whatever they are. A kind of
 //! record that this version doesn't know is an error unless its writer marked it as skippable.
 
+mod brokers;
+
 use std::sync::Arc;
 
-use flatbuffers::{FlatBufferBuilder, ForwardsUOffset, UnionWIPOffset, Vector, WIPOffset};
+use flatbuffers::{FlatBufferBuilder, UnionWIPOffset, Vector, WIPOffset};
 use thiserror::Error;
 use uuid::Uuid;
 
 use super::generated as fb;
 use super::record::{
-    BrokerRecord, ClusterIdRecord, ConfigRecord, DriveInfo, Endpoint, FeatureRecord,
-    PartitionChangeRecord, PartitionRecord, PartitionState, ProducerIdBlockRecord, Record,
-    RemoveTopicRecord, Resource, ResourceType, TopicRecord,
+    ClusterIdRecord, ConfigRecord, FeatureRecord, LastBrokerEpochRecord, PartitionChangeRecord,
+    PartitionRecord, PartitionState, ProducerIdBlockRecord, Record, RemoveTopicRecord, Resource,
+    ResourceType, TopicRecord, UnregisterBrokerRecord,
 };
 
 /// The shortest buffer with a root offset and a file identifier.
@@ -108,7 +110,10 @@ fn encode_body(b: &mut FlatBufferBuilder<'_>, record: &Record) -> Body {
                 fb::ProducerIdBlock::create(b, &args).as_union_value(),
             )
         }
-        Record::Broker(r) => encode_broker(b, r),
+        Record::Broker(r) => brokers::encode_broker(b, r),
+        Record::BrokerChange(r) => brokers::encode_change(b, r),
+        Record::UnregisterBroker(r) => brokers::encode_unregistration(b, *r),
+        Record::LastBrokerEpoch(r) => brokers::encode_last_epoch(b, *r),
         Record::Feature(r) => {
             let name = Some(b.create_string(&r.name));
             let table = fb::Feature::create(
@@ -134,6 +139,8 @@ fn encode_partition(b: &mut FlatBufferBuilder<'_>, r: &PartitionRecord) -> Body 
     let replicas = Some(b.create_vector(&r.state.replicas));
     let isr = Some(b.create_vector(&r.state.isr));
     let directories = Some(b.create_vector(&uuids_to(&r.state.directories)));
+    let adding = ints_to(b, &r.state.adding);
+    let removing = ints_to(b, &r.state.removing);
     let args = fb::PartitionArgs {
         topic_id: Some(&uuid_to(r.topic_id)),
         index: r.index,
@@ -143,6 +150,8 @@ fn encode_partition(b: &mut FlatBufferBuilder<'_>, r: &PartitionRecord) -> Body 
         leader_epoch: r.state.leader_epoch,
         partition_epoch: r.state.partition_epoch,
         directories,
+        adding,
+        removing,
     };
     (
         fb::Body::Partition,
@@ -160,6 +169,11 @@ fn encode_partition_change(b: &mut FlatBufferBuilder<'_>, r: &PartitionChangeRec
         .directories
         .as_ref()
         .map(|ids| b.create_vector(&uuids_to(ids)));
+    let adding = r.adding.as_ref().map(|adding| b.create_vector(adding));
+    let removing = r
+        .removing
+        .as_ref()
+        .map(|removing| b.create_vector(removing));
     let args = fb::PartitionChangeArgs {
         topic_id: Some(&uuid_to(r.topic_id)),
         index: r.index,
@@ -169,6 +183,8 @@ fn encode_partition_change(b: &mut FlatBufferBuilder<'_>, r: &PartitionChangeRec
         leader_epoch: r.leader_epoch,
         partition_epoch: r.partition_epoch,
         directories,
+        adding,
+        removing,
     };
     (
         fb::Body::PartitionChange,
@@ -189,45 +205,6 @@ fn encode_config(b: &mut FlatBufferBuilder<'_>, r: &ConfigRecord) -> Body {
     (
         fb::Body::Config,
         fb::Config::create(b, &args).as_union_value(),
-    )
-}
-
-fn encode_broker(b: &mut FlatBufferBuilder<'_>, r: &BrokerRecord) -> Body {
-    let mut drives = Vec::with_capacity(r.drives.len());
-    for drive in &r.drives {
-        let path = Some(b.create_string(&drive.path));
-        let args = fb::DriveArgs {
-            id: Some(&uuid_to(drive.id)),
-            shard: drive.shard,
-            path,
-        };
-        drives.push(fb::Drive::create(b, &args));
-    }
-    let mut endpoints = Vec::with_capacity(r.endpoints.len());
-    for endpoint in &r.endpoints {
-        let name = Some(b.create_string(&endpoint.name));
-        let host = Some(b.create_string(&endpoint.host));
-        let (port, security_protocol) = (endpoint.port, endpoint.security_protocol);
-        endpoints.push(fb::Endpoint::create(
-            b,
-            &fb::EndpointArgs {
-                name,
-                host,
-                port,
-                security_protocol,
-            },
-        ));
-    }
-    let args = fb::BrokerArgs {
-        node_id: r.node_id,
-        rack: r.rack.as_ref().map(|rack| b.create_string(rack)),
-        shards: r.shards,
-        drives: Some(b.create_vector(&drives)),
-        endpoints: Some(b.create_vector(&endpoints)),
-    };
-    (
-        fb::Body::Broker,
-        fb::Broker::create(b, &args).as_union_value(),
     )
 }
 
@@ -265,7 +242,21 @@ pub fn decode(bytes: &[u8]) -> Result<Option<Record>, DecodeError> {
                 broker,
             })
         }
-        fb::Body::Broker => decode_broker(need(root.body_as_broker(), "Broker", "body")?)?,
+        fb::Body::Broker => brokers::decode_broker(need(root.body_as_broker(), "Broker", "body")?)?,
+        fb::Body::BrokerChange => {
+            let table = need(root.body_as_broker_change(), "BrokerChange", "body")?;
+            brokers::decode_change(table)
+        }
+        fb::Body::UnregisterBroker => {
+            let table = need(root.body_as_unregister_broker(), "UnregisterBroker", "body")?;
+            let (node_id, epoch) = (table.node_id(), table.epoch());
+            Record::UnregisterBroker(UnregisterBrokerRecord { node_id, epoch })
+        }
+        fb::Body::LastBrokerEpoch => {
+            let table = need(root.body_as_last_broker_epoch(), "LastBrokerEpoch", "body")?;
+            let epoch = table.epoch();
+            Record::LastBrokerEpoch(LastBrokerEpochRecord { epoch })
+        }
         fb::Body::Feature => {
             let table = need(root.body_as_feature(), "Feature", "body")?;
             let name = need(table.name(), "Feature", "name")?.to_owned();
@@ -305,6 +296,8 @@ fn decode_partition(table: fb::Partition<'_>) -> Result<Record, DecodeError> {
             leader_epoch: table.leader_epoch(),
             partition_epoch: table.partition_epoch(),
             directories: uuids_from(need(table.directories(), kind, "directories")?),
+            adding: ints_from(table.adding()).unwrap_or_default(),
+            removing: ints_from(table.removing()).unwrap_or_default(),
         },
     }))
 }
@@ -313,12 +306,14 @@ fn decode_partition_change(table: fb::PartitionChange<'_>) -> Result<Record, Dec
     Ok(Record::PartitionChange(PartitionChangeRecord {
         topic_id: uuid_from(table.topic_id(), "PartitionChange", "topic_id")?,
         index: table.index(),
-        replicas: table.replicas().map(|replicas| replicas.iter().collect()),
-        isr: table.isr().map(|isr| isr.iter().collect()),
+        replicas: ints_from(table.replicas()),
+        isr: ints_from(table.isr()),
         leader: table.leader(),
         leader_epoch: table.leader_epoch(),
         partition_epoch: table.partition_epoch(),
         directories: table.directories().map(uuids_from),
+        adding: ints_from(table.adding()),
+        removing: ints_from(table.removing()),
     }))
 }
 
@@ -342,47 +337,17 @@ fn decode_config(table: fb::Config<'_>) -> Result<Record, DecodeError> {
     }))
 }
 
-fn decode_broker(table: fb::Broker<'_>) -> Result<Record, DecodeError> {
-    let drives = table.drives().map_or(Ok(Vec::new()), decode_drives)?;
-    let endpoints = table.endpoints().map_or(Ok(Vec::new()), decode_endpoints)?;
-    Ok(Record::Broker(BrokerRecord {
-        node_id: table.node_id(),
-        rack: table.rack().map(str::to_owned),
-        shards: table.shards(),
-        drives,
-        endpoints,
-    }))
-}
-
-fn decode_drives(
-    tables: Vector<'_, ForwardsUOffset<fb::Drive<'_>>>,
-) -> Result<Vec<DriveInfo>, DecodeError> {
-    let decode_one = |table: fb::Drive<'_>| {
-        Ok(DriveInfo {
-            id: uuid_from(table.id(), "Drive", "id")?,
-            shard: table.shard(),
-            path: need(table.path(), "Drive", "path")?.to_owned(),
-        })
-    };
-    tables.iter().map(decode_one).collect()
-}
-
-fn decode_endpoints(
-    tables: Vector<'_, ForwardsUOffset<fb::Endpoint<'_>>>,
-) -> Result<Vec<Endpoint>, DecodeError> {
-    let decode_one = |table: fb::Endpoint<'_>| {
-        Ok(Endpoint {
-            name: need(table.name(), "Endpoint", "name")?.to_owned(),
-            host: need(table.host(), "Endpoint", "host")?.to_owned(),
-            port: table.port(),
-            security_protocol: table.security_protocol(),
-        })
-    };
-    tables.iter().map(decode_one).collect()
-}
-
 fn need<T>(field: Option<T>, kind: &'static str, name: &'static str) -> Result<T, DecodeError> {
     field.ok_or(DecodeError::MissingField { kind, field: name })
+}
+
+/// A vector that is left out when it is empty: most partitions are in no reassignment.
+fn ints_to<'b>(b: &mut FlatBufferBuilder<'b>, ints: &[i32]) -> Option<WIPOffset<Vector<'b, i32>>> {
+    (!ints.is_empty()).then(|| b.create_vector(ints))
+}
+
+fn ints_from(ints: Option<Vector<'_, i32>>) -> Option<Vec<i32>> {
+    ints.map(|ints| ints.iter().collect())
 }
 
 fn uuid_to(id: Uuid) -> fb::Uuid {

@@ -2,8 +2,10 @@
 //!
 //! Pure: no clock, no randomness (ids come with the commands), no I/O, no state of its own. A
 //! command that is refused changes nothing; one that is only to be validated is decided and its
-//! records dropped. The shell commits what is decided here and applies it. Commands on configs are
-//! in `configs`, those on directories that were found in `adopt`.
+//! records dropped. The shell commits what is decided here and applies it. Commands on topics are
+//! here, those on configs in `configs`, on directories that were found in `adopt`; brokers come and
+//! go in `registration` and `fencing`, their heartbeats are in `sessions`; who leads is in
+//! `election`, who is in sync in `isr`, and moves are in `reassignment`.
 
 use std::sync::Arc;
 
@@ -12,11 +14,11 @@ use uuid::Uuid;
 use super::configs::ConfigRules;
 use super::error::MetaError;
 use super::image::{Image, Topic};
-use super::placement::{PlacementDrive, Placer};
+use super::placement::{PlacementDrive, Placer, check_nodes};
 use super::record::{
-    BrokerRecord, ClusterIdRecord, ConfigRecord, FeatureRecord, METADATA_VERSION,
-    METADATA_VERSION_LEVEL, PartitionRecord, PartitionState, ProducerIdBlockRecord, Record,
-    RemoveTopicRecord, Resource, TopicRecord,
+    ClusterIdRecord, ConfigRecord, FeatureRecord, METADATA_VERSION, METADATA_VERSION_LEVEL,
+    PartitionRecord, PartitionState, ProducerIdBlockRecord, Record, RemoveTopicRecord, Resource,
+    TopicRecord,
 };
 
 /// The longest topic name: with a partition number and a suffix it still is a file name.
@@ -151,7 +153,7 @@ impl<'a> Controller<'a> {
         records.extend(
             (0..)
                 .zip(&places)
-                .map(|(index, place)| new_partition(command.id, index, place, 0)),
+                .map(|(index, place)| new_partition(self.image, command.id, index, place, 0)),
         );
         let resource = Resource::topic(&command.name);
         records.extend(configs.into_iter().map(|(key, value)| {
@@ -220,7 +222,7 @@ impl<'a> Controller<'a> {
         let first = command.count - added as i32;
         Ok((first..)
             .zip(&places)
-            .map(|(index, place)| new_partition(topic.id, index, place, 0))
+            .map(|(index, place)| new_partition(self.image, topic.id, index, place, 0))
             .collect())
     }
 
@@ -246,35 +248,6 @@ impl<'a> Controller<'a> {
             },
             vec![Record::ProducerIdBlock(block)],
         ))
-    }
-
-    /// Notes a broker, its drives and its addresses; nothing when they are as they were.
-    pub fn register_broker(&self, broker: &BrokerRecord) -> Result<Vec<Record>, MetaError> {
-        for (at, drive) in broker.drives.iter().enumerate() {
-            if broker.drives[..at].iter().any(|other| other.id == drive.id) {
-                return Err(MetaError::InvalidRequest(format!(
-                    "two drives of broker {} have the id {}: one is a copy of the other",
-                    broker.node_id, drive.id
-                )));
-            }
-            let mut others = self
-                .image
-                .brokers()
-                .values()
-                .filter(|other| other.node_id != broker.node_id);
-            if let Some(other) =
-                others.find(|other| other.drives.iter().any(|theirs| theirs.id == drive.id))
-            {
-                return Err(MetaError::InvalidRequest(format!(
-                    "drive {} of broker {} is registered as a drive of broker {}",
-                    drive.id, broker.node_id, other.node_id
-                )));
-            }
-        }
-        if self.image.brokers().get(&broker.node_id) == Some(broker) {
-            return Ok(Vec::new());
-        }
-        Ok(vec![Record::Broker(broker.clone())])
     }
 
     fn known(&self, name: &str) -> Result<&'a Topic, MetaError> {
@@ -364,8 +337,8 @@ pub(crate) fn check_amount(partitions: usize) -> Result<(), MetaError> {
 
 pub(crate) fn too_few_nodes(replicas: usize, nodes: usize) -> MetaError {
     MetaError::InvalidReplicationFactor(format!(
-        "{replicas} replicas need {replicas} nodes with a drive that takes new partitions; there \
-         are {nodes}"
+        "{replicas} replicas need {replicas} nodes with a drive that takes new partitions, one of \
+         them active; there are {nodes}"
     ))
 }
 
@@ -433,42 +406,54 @@ fn place_assigned<'n>(
             ))
         };
         let expected = *replicas.get_or_insert(nodes.len());
-        if nodes.is_empty() {
-            return Err(bad("is empty".to_owned()));
-        }
+        check_nodes(nodes).map_err(bad)?;
         if nodes.len() != expected {
             return Err(bad(format!(
                 "has {} replicas, others have {expected}",
                 nodes.len()
             )));
         }
-        if let Some(twice) = (1..nodes.len()).find(|&at| nodes[..at].contains(&nodes[at])) {
-            return Err(bad(format!("names node {} twice", nodes[twice])));
-        }
         let unfit = |node| {
             bad(format!(
                 "names node {node}, which has no drive that takes new partitions"
             ))
         };
-        places.push(placer.place_on(nodes).map_err(unfit)?);
+        let taken = placer.place_on(nodes).map_err(unfit)?;
+        if !nodes.iter().any(|&node| placer.can_lead(node)) {
+            return Err(bad(
+                "names only nodes that are fenced or stopping, and none that could lead".to_owned(),
+            ));
+        }
+        places.push(taken);
     }
     Ok(places)
 }
 
+/// A partition that is created at `places`: its active replicas are in sync, the first of them
+/// leads. Where none is, all are, and none leads until one is back.
 pub(crate) fn new_partition(
+    image: &Image,
     topic_id: Uuid,
     index: i32,
     places: &[PlacementDrive],
     leader_epoch: i32,
 ) -> Record {
     let replicas: Vec<i32> = places.iter().map(|place| place.node).collect();
+    let active = places.iter().filter(|p| image.is_online(p.node, p.drive));
+    let active: Vec<i32> = active.map(|place| place.node).collect();
     let state = PartitionState {
-        isr: replicas.clone(),
-        leader: replicas.first().copied().unwrap_or(-1),
+        leader: active.first().copied().unwrap_or(-1),
+        isr: if active.is_empty() {
+            replicas.clone()
+        } else {
+            active
+        },
         leader_epoch,
         partition_epoch: 0,
         directories: places.iter().map(|place| place.drive).collect(),
         replicas,
+        adding: Vec::new(),
+        removing: Vec::new(),
     };
     Record::Partition(PartitionRecord {
         topic_id,

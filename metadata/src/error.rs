@@ -22,6 +22,14 @@ pub enum MetaError {
     /// No topic of this id is there.
     #[error("topic id {0} does not exist")]
     UnknownTopicId(Uuid),
+    /// The topic is there, but has no partition of this number.
+    #[error("topic \"{topic}\" has no partition {index}")]
+    UnknownPartition {
+        /// The topic's name.
+        topic: String,
+        /// The partition.
+        index: i32,
+    },
     /// The name can't be a topic's.
     #[error("\"{name}\" can't be a topic's name: {reason}")]
     InvalidTopicName {
@@ -57,6 +65,58 @@ pub enum MetaError {
     /// No node of this id has registered.
     #[error("no node with id {0} has registered")]
     BrokerNotRegistered(i32),
+    /// A broker's registration that can't be.
+    #[error("{0}")]
+    InvalidRegistration(String),
+    /// Another process that is alive has the node id.
+    #[error("{0}")]
+    DuplicateBroker(String),
+    /// The broker's drives belong to another cluster.
+    #[error(
+        "the broker's data is of cluster {theirs}, this is cluster {ours}: it has the address of \
+         another cluster, or the drives of one"
+    )]
+    InconsistentClusterId {
+        /// The cluster that the broker asked.
+        ours: String,
+        /// The one it is of.
+        theirs: String,
+    },
+    /// The broker's version can't take part in the cluster as it is.
+    #[error("{0}")]
+    UnsupportedVersion(String),
+    /// The broker's epoch isn't the one it has: it registered again, or another process did.
+    #[error("{0}")]
+    StaleBrokerEpoch(String),
+    /// What was asked rests on metadata that is ahead of this controller's.
+    #[error("{0}")]
+    NotController(String),
+    /// A leader of an earlier epoch asked.
+    #[error("{0}")]
+    FencedLeaderEpoch(String),
+    /// The partition has changed since.
+    #[error("{0}")]
+    InvalidUpdateVersion(String),
+    /// A replica can't be in sync now.
+    #[error("{0}")]
+    IneligibleReplica(String),
+    /// The partition has the leader that the election would give it.
+    #[error("the election isn't needed: {0}")]
+    ElectionNotNeeded(String),
+    /// The preferred leader can't lead now.
+    #[error("{0}")]
+    PreferredLeaderNotAvailable(String),
+    /// No replica can lead now.
+    #[error("{0}")]
+    EligibleLeadersNotAvailable(String),
+    /// There is no reassignment to cancel.
+    #[error("partition {index} of topic \"{topic}\" is not being reassigned")]
+    NoReassignment {
+        /// The topic's name.
+        topic: String,
+        /// The partition.
+        index: i32,
+    },
     /// Every producer id is given away.
     #[error("every producer id is given away")]
     ProducerIdsExhausted,
@@ -69,19 +129,32 @@ impl MetaError {
     /// Kafka's error code of this reason.
     pub fn code(&self) -> i16 {
         match self {
-            Self::UnknownTopic(_) => 3,
+            Self::UnknownTopic(_) | Self::UnknownPartition { .. } => 3,
             Self::InvalidTopicName { .. } => 17,
+            Self::UnsupportedVersion(_) => 35,
             Self::TopicExists(_) => 36,
             Self::InvalidPartitions(_) => 37,
             Self::InvalidReplicationFactor(_) => 38,
             Self::InvalidReplicaAssignment(_) => 39,
             Self::InvalidConfig(_) => 40,
+            Self::NotController(_) => 41,
             Self::InvalidRequest(_) => 42,
             Self::PolicyViolation(_) => 44,
             Self::TopicDeletionDisabled => 73,
+            Self::FencedLeaderEpoch(_) => 74,
+            Self::StaleBrokerEpoch(_) => 77,
+            Self::PreferredLeaderNotAvailable(_) => 80,
+            Self::EligibleLeadersNotAvailable(_) => 83,
+            Self::ElectionNotNeeded(_) => 84,
+            Self::NoReassignment { .. } => 85,
+            Self::InvalidUpdateVersion(_) => 95,
             Self::UnknownTopicId(_) => 100,
+            Self::DuplicateBroker(_) => 101,
             Self::BrokerNotRegistered(_) => 102,
             Self::InconsistentTopicId(_) => 103,
+            Self::InconsistentClusterId { .. } => 104,
+            Self::IneligibleReplica(_) => 107,
+            Self::InvalidRegistration(_) => 119,
             Self::ProducerIdsExhausted | Self::Inconsistent(_) => -1,
         }
     }

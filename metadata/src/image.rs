@@ -5,6 +5,8 @@
 //! are ordered: what is built by walking an image is the same everywhere. No clock, no choice, no
 //! I/O.
 
+mod brokers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -81,6 +83,26 @@ pub enum ApplyError {
         /// What is given away already.
         current: i64,
     },
+    /// A record changes a broker that hasn't registered with this epoch.
+    #[error("a record changes broker {node} of epoch {epoch}, which has epoch {known:?}")]
+    UnknownBroker {
+        /// The broker.
+        node: i32,
+        /// The epoch in the record.
+        epoch: i64,
+        /// The epoch that the broker has, if it is there.
+        known: Option<i64>,
+    },
+    /// A broker's registration is older than the one before it.
+    #[error("a record registers broker {node} with epoch {epoch}, below its {known}")]
+    BrokerEpochBackwards {
+        /// The broker.
+        node: i32,
+        /// The epoch in the record.
+        epoch: i64,
+        /// The epoch that the broker has.
+        known: i64,
+    },
     /// The log is of a later version.
     #[error(
         "the metadata is of {name} {level}; this version reads up to {supported}: start the \
@@ -131,6 +153,8 @@ pub struct Image {
     cluster_id: Option<String>,
     features: BTreeMap<String, i16>,
     brokers: BTreeMap<i32, BrokerRecord>,
+    /// The highest epoch that a broker has had, unregistered ones too.
+    last_broker_epoch: i64,
     topics: BTreeMap<Uuid, Topic>,
     names: BTreeMap<Arc<str>, Uuid>,
     /// Names with a dot or an underscore, by what they are with underscores only (see
@@ -217,11 +241,6 @@ impl Image {
             .flat_map(|resources| resources.keys().map(String::as_str))
     }
 
-    /// The brokers, by node id.
-    pub fn brokers(&self) -> &BTreeMap<i32, BrokerRecord> {
-        &self.brokers
-    }
-
     /// The lowest producer id not given away.
     pub fn next_producer_id(&self) -> i64 {
         self.producer_ids.map_or(0, |block| block.next_producer_id)
@@ -250,8 +269,11 @@ impl Image {
                 Ok(())
             }
             Record::ProducerIdBlock(r) => self.give_producer_ids(*r),
-            Record::Broker(r) => {
-                self.brokers.insert(r.node_id, r.clone());
+            Record::Broker(r) => self.add_broker(r),
+            Record::BrokerChange(r) => self.change_broker(r),
+            Record::UnregisterBroker(r) => self.remove_broker(*r),
+            Record::LastBrokerEpoch(r) => {
+                self.last_broker_epoch = self.last_broker_epoch.max(r.epoch);
                 Ok(())
             }
             Record::Feature(r) => self.set_feature(r),
@@ -275,7 +297,7 @@ impl Image {
                 .iter()
                 .map(|id| Record::ClusterId(ClusterIdRecord { id: id.clone() })),
         );
-        records.extend(self.brokers.values().cloned().map(Record::Broker));
+        records.extend(self.broker_records());
         for topic in self.topics() {
             records.push(Record::Topic(TopicRecord {
                 id: topic.id,
@@ -385,18 +407,7 @@ impl Image {
             .ok()
             .and_then(|index| topic.partitions.get_mut(index));
         let state = place.ok_or(ApplyError::UnknownPartition { topic_id, index })?;
-        let changed = PartitionState {
-            replicas: record.replicas.as_ref().unwrap_or(&state.replicas).clone(),
-            isr: record.isr.as_ref().unwrap_or(&state.isr).clone(),
-            leader: record.leader.unwrap_or(state.leader),
-            leader_epoch: record.leader_epoch.unwrap_or(state.leader_epoch),
-            partition_epoch: record.partition_epoch,
-            directories: record
-                .directories
-                .as_ref()
-                .unwrap_or(&state.directories)
-                .clone(),
-        };
+        let changed = state.with(record);
         check_directories(topic_id, index, &changed)?;
         unload(&mut self.loads, state);
         load(&mut self.loads, &changed);

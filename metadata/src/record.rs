@@ -14,7 +14,13 @@ use uuid::Uuid;
 pub const METADATA_VERSION: &str = "metadata.version";
 
 /// The level of [`METADATA_VERSION`] that this broker writes, and the highest it reads.
-pub const METADATA_VERSION_LEVEL: i16 = 1;
+///
+/// Level 1 knew single nodes only. Level 2 brought what a cluster needs: broker epochs, fencing,
+/// reassignments.
+pub const METADATA_VERSION_LEVEL: i16 = 2;
+
+/// The lowest and the highest level of [`METADATA_VERSION`] that this broker reads.
+pub const METADATA_VERSIONS: (i16, i16) = (1, METADATA_VERSION_LEVEL);
 
 /// One change of the cluster's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +43,12 @@ pub enum Record {
     Feature(FeatureRecord),
     /// The id of the cluster.
     ClusterId(ClusterIdRecord),
+    /// Something of a broker changed since it registered.
+    BrokerChange(BrokerChangeRecord),
+    /// A broker is no longer part of the cluster.
+    UnregisterBroker(UnregisterBrokerRecord),
+    /// The highest epoch that a broker has had.
+    LastBrokerEpoch(LastBrokerEpochRecord),
 }
 
 /// A topic exists.
@@ -60,7 +72,7 @@ pub struct PartitionRecord {
 }
 
 /// Where a partition is and who leads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartitionState {
     /// The nodes that hold a replica, the preferred leader first.
     pub replicas: Vec<i32>,
@@ -74,9 +86,39 @@ pub struct PartitionState {
     pub partition_epoch: i32,
     /// The drive of each replica, in the order of `replicas`.
     pub directories: Vec<Uuid>,
+    /// Those of `replicas` that a reassignment in progress brings in.
+    pub adding: Vec<i32>,
+    /// Those of `replicas` that go when a reassignment in progress is complete.
+    pub removing: Vec<i32>,
 }
 
 impl PartitionState {
+    /// Whether the replicas are being reassigned.
+    pub fn is_reassigning(&self) -> bool {
+        !self.adding.is_empty() || !self.removing.is_empty()
+    }
+
+    /// This with `change`.
+    pub fn with(&self, change: &PartitionChangeRecord) -> Self {
+        let new = |list: &Option<Vec<i32>>, old: &Vec<i32>| list.as_ref().unwrap_or(old).clone();
+        let directories = change.directories.as_ref().unwrap_or(&self.directories);
+        Self {
+            replicas: new(&change.replicas, &self.replicas),
+            isr: new(&change.isr, &self.isr),
+            leader: change.leader.unwrap_or(self.leader),
+            leader_epoch: change.leader_epoch.unwrap_or(self.leader_epoch),
+            partition_epoch: change.partition_epoch,
+            directories: directories.clone(),
+            adding: new(&change.adding, &self.adding),
+            removing: new(&change.removing, &self.removing),
+        }
+    }
+
+    /// The replica that leads when it can: the first.
+    pub fn preferred_leader(&self) -> Option<i32> {
+        self.replicas.first().copied()
+    }
+
     /// The drive that holds the replica of `node`, if it has one.
     pub fn directory_on(&self, node: i32) -> Option<Uuid> {
         let at = self.replicas.iter().position(|&replica| replica == node)?;
@@ -110,6 +152,28 @@ pub struct PartitionChangeRecord {
     pub partition_epoch: i32,
     /// New drives, one per replica.
     pub directories: Option<Vec<Uuid>>,
+    /// New adding replicas; empty when there are none any more.
+    pub adding: Option<Vec<i32>>,
+    /// New removing replicas; empty when there are none any more.
+    pub removing: Option<Vec<i32>>,
+}
+
+impl PartitionChangeRecord {
+    /// A change of nothing but the partition's epoch.
+    pub fn of(topic_id: Uuid, index: i32, partition_epoch: i32) -> Self {
+        Self {
+            topic_id,
+            index,
+            replicas: None,
+            isr: None,
+            leader: None,
+            leader_epoch: None,
+            partition_epoch,
+            directories: None,
+            adding: None,
+            removing: None,
+        }
+    }
 }
 
 /// The kinds of resource that have configs, with Kafka's numbers.
@@ -212,6 +276,76 @@ pub struct BrokerRecord {
     pub drives: Vec<DriveInfo>,
     /// Where it listens.
     pub endpoints: Vec<Endpoint>,
+    /// Rises over the whole cluster with each start of a broker; 0 is a start before there were
+    /// epochs.
+    pub epoch: i64,
+    /// A fresh id of this start of the broker; nil is a start before there were any.
+    pub incarnation: Uuid,
+    /// The machine's start that the broker runs in; nil is unknown.
+    pub boot_id: Uuid,
+    /// Whether the broker was stopped cleanly before this start.
+    pub clean: bool,
+    /// Where its shards listen for other brokers, one a shard; none when it takes part in no
+    /// replication.
+    pub internal_endpoints: Vec<InternalEndpoint>,
+    /// Whether it may not lead or be in sync: it has not caught up yet, or isn't heard of.
+    pub fenced: bool,
+    /// Whether it asked to stop and gives its partitions away.
+    pub in_controlled_shutdown: bool,
+    /// Those of its drives that have failed since it started, in the order they were reported.
+    pub offline_drives: Vec<Uuid>,
+}
+
+impl BrokerRecord {
+    /// Whether it may lead partitions and be in sync: neither fenced nor about to stop.
+    pub fn is_active(&self) -> bool {
+        !self.fenced && !self.in_controlled_shutdown
+    }
+
+    /// Whether `drive` is one of its drives and hasn't failed.
+    pub fn has_online(&self, drive: Uuid) -> bool {
+        self.drives.iter().any(|info| info.id == drive) && !self.offline_drives.contains(&drive)
+    }
+}
+
+/// Where one shard of a broker listens for other brokers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InternalEndpoint {
+    /// The host that other brokers connect to.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// Something of a broker changed since it registered; what is `None` stays as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerChangeRecord {
+    /// Its node id.
+    pub node_id: i32,
+    /// The epoch it has, and keeps.
+    pub epoch: i64,
+    /// Whether it is fenced from here on.
+    pub fenced: Option<bool>,
+    /// Whether it is in controlled shutdown from here on.
+    pub in_controlled_shutdown: Option<bool>,
+    /// All drives of it that have failed.
+    pub offline_drives: Option<Vec<Uuid>>,
+}
+
+/// A broker is no longer part of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnregisterBrokerRecord {
+    /// Its node id.
+    pub node_id: i32,
+    /// The epoch it had.
+    pub epoch: i64,
+}
+
+/// No broker has had a higher epoch than this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastBrokerEpochRecord {
+    /// The epoch.
+    pub epoch: i64,
 }
 
 /// A drive of a broker.

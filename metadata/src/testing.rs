@@ -16,6 +16,10 @@ impl ConfigRules for Rules {
                 list: false,
                 read_only: false,
             }),
+            "unclean.leader.election.enable" => Ok(KeyKind {
+                list: false,
+                read_only: false,
+            }),
             "cleanup.policy" => Ok(KeyKind {
                 list: true,
                 read_only: false,
@@ -35,6 +39,7 @@ impl ConfigRules for Rules {
             "cleanup.policy" => value
                 .split(',')
                 .all(|one| matches!(one, "compact" | "delete" | "")),
+            "unclean.leader.election.enable" => value.parse::<bool>().is_ok(),
             _ => value.parse::<i64>().is_ok(),
         };
         if fine {
@@ -61,8 +66,10 @@ impl ConfigRules for Rules {
         }
     }
 
-    fn inherited(&self, _image: &Image, _resource: &Resource, key: &str) -> Option<String> {
-        (key == "cleanup.policy").then(|| "delete".to_owned())
+    fn inherited(&self, image: &Image, _resource: &Resource, key: &str) -> Option<String> {
+        let all = image.config(ResourceType::Broker, "", key);
+        let default = || (key == "cleanup.policy").then(|| "delete".to_owned());
+        all.map(str::to_owned).or_else(default)
     }
 }
 
@@ -85,7 +92,7 @@ pub fn drive(node: i32, drive: u128) -> PlacementDrive {
     }
 }
 
-/// A broker with that many drives.
+/// A broker with that many drives, as one of level 1 is: unfenced, of epoch 0.
 pub fn broker(node_id: i32, drives: u128) -> BrokerRecord {
     let info = |n| DriveInfo {
         id: drive(node_id, n).drive,
@@ -104,7 +111,73 @@ pub fn broker(node_id: i32, drives: u128) -> BrokerRecord {
         shards: drives as u32,
         drives: (0..drives).map(info).collect(),
         endpoints: vec![endpoint],
+        epoch: 0,
+        incarnation: Uuid::nil(),
+        boot_id: Uuid::nil(),
+        clean: false,
+        internal_endpoints: Vec::new(),
+        fenced: false,
+        in_controlled_shutdown: false,
+        offline_drives: Vec::new(),
     }
+}
+
+/// The same broker as it registers: its first start, on a machine of its own.
+pub fn registration(node_id: i32, drives: u128) -> RegisterBroker {
+    let BrokerRecord {
+        shards,
+        drives,
+        endpoints,
+        ..
+    } = broker(node_id, drives);
+    let internal = |shard| InternalEndpoint {
+        host: "localhost".to_owned(),
+        port: 9100 + shard as u16,
+    };
+    RegisterBroker {
+        cluster_id: Some("test-cluster".to_owned()),
+        node_id,
+        incarnation: id(0x1_0000 + node_id as u128),
+        boot_id: id(0xb0_0000 + node_id as u128),
+        clean: true,
+        metadata_versions: METADATA_VERSIONS,
+        rack: None,
+        shards,
+        drives,
+        endpoints,
+        internal_endpoints: (0..shards).map(internal).collect(),
+    }
+}
+
+/// Registers a broker and unfences it.
+pub fn join(image: &mut Image, registration: &RegisterBroker) {
+    let controller = Controller::new(image, &Rules, POLICY);
+    let (_, records) = controller
+        .register_broker(registration, Liveness::Silent)
+        .unwrap();
+    apply(image, &records);
+    let controller = Controller::new(image, &Rules, POLICY);
+    let records = controller.unfence(registration.node_id).unwrap();
+    apply(image, &records);
+}
+
+/// An image with the brokers 1 to `nodes`, each active and with two drives.
+pub fn members(nodes: i32) -> Image {
+    let mut image = cluster([]);
+    for node in 1..=nodes {
+        join(&mut image, &registration(node, 2));
+    }
+    image
+}
+
+/// Creates a topic with these replicas for its partitions, the first of each leading.
+pub fn create_on(image: &mut Image, name: &str, partitions: &[&[i32]]) {
+    let assignments = (0..).zip(partitions.iter().map(|nodes| nodes.to_vec()));
+    let command = CreateTopic {
+        assignments: assignments.collect(),
+        ..new_topic(name)
+    };
+    create(image, &command);
 }
 
 /// An image with these brokers.

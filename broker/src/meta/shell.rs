@@ -1,11 +1,10 @@
-//! The shell of the metadata: decides commands against what was decided before, commits the
-//! records, applies them to the image in order and hands them on.
+//! The shell of the metadata: decides commands against what was decided before, has the quorum commit
+//! the records, applies them to the image in order and hands them on.
 //!
 //! Lives on shard 0. There are two images: the committed one, which is what the other shards have
-//! too, and the one that is ahead of it by the decisions whose records are still being written;
-//! commands are decided against the latter, so that many can be in one write. An answer is given
-//! only when everything it rests on is committed. Under a quorum `MetaLog::append` becomes a
-//! proposal to it; nothing else here changes.
+//! too, and, on the quorum's leader, the one that is ahead of it by the decisions that are not committed
+//! yet; commands are decided against the latter, so that many can be under way. An answer is given
+//! only when everything it rests on is committed. How entries get committed is `member`'s.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::VecDeque;
@@ -14,22 +13,19 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use batch::BatchError;
+use metadata::{ApplyError, ConfigRules, Controller, Image, MetaError, Policy, Record};
+use quorum::{NotLeader, Proposed, Quorum};
 use rt::sync::{Credit, Notify, Permit, oneshot};
 use rt::task;
 use thiserror::Error;
-use tracing::{error, warn};
+use tracing::error;
 
-use super::log::{MetaLog, MetaLogError, MetaLogOptions};
-use metadata::ConfigRules;
-use metadata::MetaError;
-use metadata::Record;
-use metadata::{ApplyError, Image};
-use metadata::{Controller, Policy};
+use super::log::{self, MetaLogError, MetaLogOptions};
+use super::member;
 
 /// Commands that may be decided and not yet answered; more wait before they are decided.
 const PENDING_MAX: usize = 1024;
-/// Records that are gathered into one write, if there is more than one command.
-const GATHER_MAX: usize = 20_000;
 
 /// Records that are durable, in the order of the log.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,6 +34,9 @@ pub struct Committed {
     pub offset: i64,
     /// The records.
     pub records: Vec<Record>,
+    /// Whether they make the whole image, in place of what there was: a node that was far behind gets it
+    /// so.
+    pub whole: bool,
 }
 
 /// Called with each commit, in order, on shard 0, after its image has it and before the proposer is
@@ -54,6 +53,15 @@ pub enum ProposeError {
     /// The records don't fit the image: a defect of whoever made them.
     #[error("the records don't fit the metadata: {0}")]
     Apply(#[from] ApplyError),
+    /// Only the leader of the quorum decides.
+    #[error(transparent)]
+    NotLeader(#[from] NotLeader),
+    /// The quorum didn't take it.
+    #[error(transparent)]
+    Quorum(#[from] quorum::ProposeError),
+    /// The records don't make an entry.
+    #[error("the records don't make a commit: {0}")]
+    Commit(#[from] BatchError),
     /// The shell is closed, or failed before.
     #[error("the metadata takes no more changes: {0}")]
     Closed(Arc<str>),
@@ -108,44 +116,62 @@ impl Draft<'_> {
     }
 }
 
-/// A command that is decided and waits to be committed.
-struct Job {
+/// A commit on its way.
+struct Flying {
+    index: u64,
+    term: u64,
     records: Vec<Record>,
-    answer: Answer,
 }
 
-/// Who waits for a job. The unit is given back with the answer.
-struct Answer {
+/// Who waits for an entry to be committed. The unit is given back with the answer.
+struct Waiting {
+    index: u64,
+    term: u64,
     reply: oneshot::Sender<Result<i64, ProposeError>>,
     _permit: Permit,
 }
 
-impl Answer {
+impl Waiting {
     fn give(self, result: Result<i64, ProposeError>) {
         // The proposer may be gone; what was decided stands all the same.
         let _gone = self.reply.send(result);
     }
 }
 
-struct Inner {
+/// What a node's part in the quorum is opened with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetaOptions {
+    /// The node's id.
+    pub node: i32,
+    /// Its log.
+    pub log: MetaLogOptions,
+}
+
+/// What the shell and the member of the quorum share.
+pub(super) struct Inner {
     rules: Box<dyn ConfigRules>,
     policy: Cell<Policy>,
     subscriber: Subscriber,
+    /// Whether commits are handed on: not those that were there before.
+    pub(super) handing: Cell<bool>,
     credit: Credit,
     committed: RefCell<Image>,
     offset: Cell<i64>,
-    /// `committed` and everything decided since.
-    ahead: RefCell<Image>,
-    queue: RefCell<VecDeque<Job>>,
-    /// What is being written: no longer in the queue, not yet in the image.
-    flying: RefCell<Vec<Arc<Committed>>>,
-    /// Here while nobody writes.
-    log: RefCell<Option<MetaLog>>,
-    /// Whether `write_all` runs.
-    writing: Cell<bool>,
-    idle: Notify,
+    /// `committed` and everything decided since; on the leader, once it has all that came before.
+    ahead: RefCell<Option<Image>>,
+    pub(super) quorum: RefCell<Quorum>,
+    flying: RefCell<VecDeque<Flying>>,
+    waiting: RefCell<VecDeque<Waiting>>,
+    /// Rung when the member has something to do.
+    pub(super) work: Notify,
+    /// Rung when this node came to lead or ceased to, when there is room again or not, and at the end.
+    pub(super) turned: Notify,
+    /// Why there is no room for more, while that is so.
+    pub(super) full: RefCell<Option<Arc<MetaLogError>>>,
     /// Why nothing more is taken.
     closed: RefCell<Option<Arc<str>>>,
+    /// Whether the member has ended.
+    pub(super) ended: Cell<bool>,
 }
 
 /// The metadata of the cluster on this node; clones are handles to the same.
@@ -161,31 +187,53 @@ impl fmt::Debug for MetaShell {
 }
 
 impl MetaShell {
-    /// Opens the metadata in `dir`, or begins it. `subscriber` gets what is committed from now on;
-    /// what was before is in [`MetaShell::image`].
+    /// Opens the metadata in `dir`, or begins it, as a quorum of this node alone. `subscriber` gets what
+    /// is committed from now on; what was before is in [`MetaShell::image`].
     pub async fn open(
         dir: &Path,
-        options: MetaLogOptions,
+        options: MetaOptions,
         rules: Box<dyn ConfigRules>,
         policy: Policy,
         subscriber: Subscriber,
     ) -> Result<Self, MetaLogError> {
-        let (log, image) = MetaLog::open(dir, options).await?;
-        Ok(Self(Rc::new(Inner {
+        let member = member::restore(dir, &options).await?;
+        let inner = Rc::new(Inner {
             rules,
             policy: Cell::new(policy),
             subscriber,
+            handing: Cell::new(false),
             credit: Credit::new(PENDING_MAX),
-            committed: RefCell::new(image.clone()),
-            offset: Cell::new(log.next_offset()),
-            ahead: RefCell::new(image),
-            queue: RefCell::default(),
+            committed: RefCell::new(member.image),
+            offset: Cell::new(member.offset),
+            ahead: RefCell::default(),
+            quorum: RefCell::new(member.quorum),
             flying: RefCell::default(),
-            log: RefCell::new(Some(log)),
-            writing: Cell::new(false),
-            idle: Notify::new(),
+            waiting: RefCell::default(),
+            work: Notify::new(),
+            turned: Notify::new(),
+            full: RefCell::default(),
             closed: RefCell::default(),
-        })))
+            ended: Cell::new(false),
+        });
+        let shell = Self(Rc::clone(&inner));
+        task::spawn(member::run(inner, member.log)).detach();
+        shell.wait_to_lead().await?;
+        shell.0.handing.set(true);
+        Ok(shell)
+    }
+
+    /// Waits until this node leads and has all that was committed before.
+    async fn wait_to_lead(&self) -> Result<(), MetaLogError> {
+        loop {
+            let turned = self.0.turned.notified();
+            if self.0.ahead.borrow().is_some() {
+                return Ok(());
+            }
+            if let Some(why) = self.closed() {
+                return Err(MetaLogError::NotOpened(why));
+            }
+            turned.await;
+        }
     }
 
     /// The committed image. Never hold it across an await.
@@ -209,31 +257,35 @@ impl MetaShell {
     }
 
     /// Runs `decide` on the image as it is with all decisions so far, and waits until the records
-    /// it took are durable and applied. `decide` may take none; then the wait is for what it has
+    /// it took are committed and applied. `decide` may take none; then the wait is for what it has
     /// seen. Once decided, the records are committed even if this future is dropped.
     pub async fn execute<T>(
         &self,
         decide: impl FnOnce(&mut Draft<'_>) -> T,
     ) -> Result<Decided<T>, ProposeError> {
         let permit = self.0.credit.acquire(1).await;
+        self.see_room().await?;
         let (value, records) = self.draft(decide)?;
-        if records.is_empty() && !self.0.writing.get() {
+        let proposed = if records.is_empty() {
+            let flying = self.0.flying.borrow();
+            flying.back().map(|last| (last.index, last.term))
+        } else {
+            Some(self.0.propose(records)?)
+        };
+        let Some((index, term)) = proposed else {
             return Ok(Decided {
                 value,
                 offset: self.offset(),
             });
-        }
+        };
         let (reply, answer) = oneshot();
-        self.0.queue.borrow_mut().push_back(Job {
-            records,
-            answer: Answer {
-                reply,
-                _permit: permit,
-            },
+        self.0.waiting.borrow_mut().push_back(Waiting {
+            index,
+            term,
+            reply,
+            _permit: permit,
         });
-        if !self.0.writing.replace(true) {
-            task::spawn(write_all(Rc::clone(&self.0))).detach();
-        }
+        self.0.work.notify_one();
         let lost = |_| ProposeError::Closed("the shard is ending".into());
         let offset = answer.await.map_err(lost)??;
         Ok(Decided { value, offset })
@@ -246,6 +298,20 @@ impl MetaShell {
         Ok(taken.offset)
     }
 
+    /// Where there was no room for more, has the member look again.
+    async fn see_room(&self) -> Result<(), ProposeError> {
+        if self.0.full.borrow().is_none() || self.closed().is_some() {
+            return Ok(());
+        }
+        let turned = self.0.turned.notified();
+        self.0.work.notify_one();
+        turned.await;
+        match &*self.0.full.borrow() {
+            Some(why) => Err(ProposeError::Log(Arc::clone(why))),
+            None => Ok(()),
+        }
+    }
+
     fn draft<T>(
         &self,
         decide: impl FnOnce(&mut Draft<'_>) -> T,
@@ -254,8 +320,12 @@ impl MetaShell {
             return Err(ProposeError::Closed(why));
         }
         let mut ahead = self.0.ahead.borrow_mut();
+        let Some(image) = &mut *ahead else {
+            let leader = self.0.quorum.borrow().leader();
+            return Err(NotLeader { leader }.into());
+        };
         let mut draft = Draft {
-            image: &mut ahead,
+            image,
             rules: &*self.0.rules,
             policy: self.0.policy.get(),
             records: Vec::new(),
@@ -268,8 +338,8 @@ impl MetaShell {
         let Some(broken) = broken else {
             return Ok((value, records));
         };
-        // Some of its records are in the image ahead; make that again from what is in the log and
-        // on its way there.
+        // Some of its records are in the image ahead; make that again from what is committed and what
+        // is on its way there.
         error!(error = %broken, "a decision doesn't fit the metadata and was dropped");
         drop(ahead);
         self.0.reset_ahead();
@@ -281,145 +351,148 @@ impl MetaShell {
         self.0.close_because("the broker is stopping");
         // Every command that is decided holds a unit until it is answered.
         let _all = self.0.credit.acquire(PENDING_MAX).await;
-        while self.0.writing.get() {
-            self.0.idle.notified().await;
+        self.0.work.notify_one();
+        while !self.0.ended.get() {
+            self.0.turned.notified().await;
         }
-        let log = self.0.log.borrow_mut().take();
-        match log {
-            Some(log) => log.close().await,
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 
 impl Inner {
-    fn close_because(&self, why: &str) {
+    pub(super) fn close_because(&self, why: &str) {
         self.closed
             .borrow_mut()
             .get_or_insert_with(|| Arc::from(why));
     }
 
-    /// Takes what is next to write off the queue.
-    fn gather(&self) -> Vec<Job> {
-        let mut queue = self.queue.borrow_mut();
-        let (mut jobs, mut records) = (Vec::new(), 0);
-        while let Some(job) = queue.front() {
-            records += job.records.len();
-            if records > GATHER_MAX && !jobs.is_empty() {
-                break;
-            }
-            jobs.extend(queue.pop_front());
-        }
-        jobs
+    /// Whether no more commands come and none waits.
+    pub(super) fn is_done(&self) -> bool {
+        self.closed.borrow().is_some() && self.waiting.borrow().is_empty()
     }
 
-    /// Makes the image ahead again from the committed one and what is decided since.
+    /// Gives records to the quorum.
+    fn propose(&self, records: Vec<Record>) -> Result<(u64, u64), ProposeError> {
+        let proposed = log::commit(rt::time::wall_ms(), &records)
+            .map_err(ProposeError::from)
+            .and_then(|batch| Ok(self.quorum.borrow_mut().propose(batch)?));
+        match proposed {
+            Ok(Proposed { index, term }) => {
+                self.flying.borrow_mut().push_back(Flying {
+                    index,
+                    term,
+                    records,
+                });
+                Ok((index, term))
+            }
+            Err(error) => {
+                // The image ahead has what will not come.
+                self.reset_ahead();
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the image ahead again from the committed one and what is on its way.
     fn reset_ahead(&self) {
         let mut ahead = self.committed.borrow().clone();
-        let (flying, queue) = (self.flying.borrow(), self.queue.borrow());
-        let decided = flying
-            .iter()
-            .map(|commit| &commit.records)
-            .chain(queue.iter().map(|job| &job.records));
-        if let Some(error) = decided
-            .flatten()
-            .find_map(|record| ahead.apply(record).err())
-        {
+        let flying = self.flying.borrow();
+        let mut decided = flying.iter().flat_map(|flying| &flying.records);
+        if let Some(error) = decided.find_map(|record| ahead.apply(record).err()) {
             error!(%error, "what is decided doesn't fit the metadata; it takes no more changes");
             self.close_because("its state in memory is damaged; start the broker again");
         }
-        *self.ahead.borrow_mut() = ahead;
+        *self.ahead.borrow_mut() = Some(ahead);
     }
 
-    /// Stores the records of `jobs` and gives each its answer.
-    async fn commit(&self, log: &mut MetaLog, jobs: Vec<Job>) {
-        let mut next = log.next_offset();
-        let (mut commits, mut answers) = (Vec::new(), Vec::new());
-        for Job { records, answer } in jobs {
-            next += records.len() as i64;
-            answers.push((next, answer));
-            if !records.is_empty() {
-                commits.push(Arc::new(Committed {
-                    offset: next,
-                    records,
-                }));
-            }
+    /// This node leads, and has all that was committed before: it decides from now on.
+    pub(super) fn lead(&self) {
+        self.reset_ahead();
+        self.turned.notify_waiters();
+    }
+
+    /// This node doesn't lead any more: what it decided may be committed by another, or not.
+    pub(super) fn follow(&self, leader: Option<i32>) {
+        if self.ahead.take().is_none() {
+            return;
         }
-        self.flying.borrow_mut().clone_from(&commits);
-        let batches: Vec<&[Record]> = commits
-            .iter()
-            .map(|commit| commit.records.as_slice())
-            .collect();
-        let stored = if batches.is_empty() {
-            Ok(())
-        } else {
-            log.append(&batches).await
-        };
         self.flying.borrow_mut().clear();
-        let result = stored
-            .map_err(|error| self.give_up(error))
-            .and_then(|()| self.apply(&commits));
-        for (offset, answer) in answers {
-            answer.give(result.clone().map(|()| offset));
+        self.fail_waiting(&NotLeader { leader }.into());
+        self.turned.notify_waiters();
+    }
+
+    /// Whether this node decides.
+    pub(super) fn leads(&self) -> bool {
+        self.ahead.borrow().is_some()
+    }
+
+    /// Tells all who wait that what they wait for will not come.
+    pub(super) fn fail_waiting(&self, error: &ProposeError) {
+        for waiting in self.waiting.take() {
+            waiting.give(Err(error.clone()));
         }
     }
 
-    /// Applies commits to the image and hands them on.
-    fn apply(&self, commits: &[Arc<Committed>]) -> Result<(), ProposeError> {
-        for commit in commits {
+    /// The records of a committed entry, if this node proposed it.
+    pub(super) fn take_flying(&self, index: u64, term: u64) -> Option<Vec<Record>> {
+        let mut flying = self.flying.borrow_mut();
+        let first = flying.front()?;
+        if (first.index, first.term) != (index, term) {
+            return None;
+        }
+        flying.pop_front().map(|first| first.records)
+    }
+
+    /// Applies a commit and hands it on.
+    pub(super) fn apply(&self, commit: Committed) -> Result<(), ApplyError> {
+        {
             let mut image = self.committed.borrow_mut();
-            if let Some(error) = commit
-                .records
-                .iter()
-                .find_map(|record| image.apply(record).err())
-            {
-                error!(%error, "what was committed doesn't fit; no more changes are taken");
-                self.close_because("its state in memory is damaged; start the broker again");
-                return Err(error.into());
+            if commit.whole {
+                *image = Image::new();
             }
-            drop(image);
-            self.offset.set(commit.offset);
-            (self.subscriber)(commit);
+            for record in &commit.records {
+                image.apply(record)?;
+            }
+        }
+        self.offset.set(commit.offset);
+        if self.handing.get() {
+            (self.subscriber)(&Arc::new(commit));
         }
         Ok(())
     }
 
-    /// After a failed append: everything decided on what it was to store is void.
-    fn give_up(&self, error: MetaLogError) -> ProposeError {
-        error!(%error, "changes of the metadata are lost");
-        if !error.is_transient() {
-            self.close_because(&error.to_string());
-        }
-        let error = ProposeError::Log(Arc::new(error));
-        let void: Vec<Job> = self.queue.borrow_mut().drain(..).collect();
-        for job in void {
-            job.answer.give(Err(error.clone()));
-        }
-        self.reset_ahead();
-        error
-    }
-}
-
-/// Writes until the queue is empty. A task of its own, so that a proposer that goes away leaves
-/// nothing half done.
-async fn write_all(inner: Rc<Inner>) {
-    let log = inner.log.borrow_mut().take();
-    if let Some(mut log) = log {
+    /// Tells those who waited for this index.
+    pub(super) fn answer(&self, index: u64, term: u64) {
+        let offset = self.offset.get();
         loop {
-            let jobs = inner.gather();
-            if jobs.is_empty() {
-                break;
-            }
-            inner.commit(&mut log, jobs).await;
-            if log.snapshot_is_due() {
-                let records = inner.committed.borrow().to_records();
-                if let Err(error) = log.take_snapshot(records).await {
-                    warn!(%error, "can't store a snapshot of the metadata; its log grows on");
-                }
-            }
+            let Some(first) = self.next_answered(index) else {
+                return;
+            };
+            let kept = first.index < index || first.term == term;
+            first.give(if kept {
+                Ok(offset)
+            } else {
+                let leader = self.quorum.borrow().leader();
+                Err(NotLeader { leader }.into())
+            });
         }
-        *inner.log.borrow_mut() = Some(log);
     }
-    inner.writing.set(false);
-    inner.idle.notify_waiters();
+
+    fn next_answered(&self, index: u64) -> Option<Waiting> {
+        let mut waiting = self.waiting.borrow_mut();
+        let first = waiting.front()?;
+        (first.index <= index)
+            .then(|| waiting.pop_front())
+            .flatten()
+    }
+
+    /// The records that make the committed image.
+    pub(super) fn image_records(&self) -> Vec<Record> {
+        self.committed.borrow().to_records()
+    }
+
+    /// The offset after the last committed record.
+    pub(super) fn applied_offset(&self) -> i64 {
+        self.offset.get()
+    }
 }

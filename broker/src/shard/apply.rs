@@ -3,7 +3,7 @@
 //! The image and the routes change at once; logs that have to be made, opened or deleted follow, and
 //! whoever applied the change may wait for them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,15 +11,13 @@ use storage::{Drive, Log, LogDir, LogError, LogName, ReplayEvent};
 use uuid::Uuid;
 
 use super::routes::{PartitionRoute, TopicRoute};
+use super::several::several;
 use super::{Replica, Shard};
 use crate::config::{Overrides, TopicConfig};
 use crate::meta::Committed;
 use crate::partition::{Partition, PartitionId, log_config};
 use crate::producers::Producers;
-use metadata::{Record, ResourceType};
-
-/// Logs that are opened at the same time on one shard.
-const OPENED_AT_ONCE: usize = 16;
+use metadata::{Image, Record, ResourceType};
 
 /// The log directories found on this shard's drives, by topic and partition.
 pub type FoundLogs = BTreeMap<(String, i32), LogDir>;
@@ -36,13 +34,11 @@ struct ToOpen {
 impl Shard {
     /// Applies a committed change; when this returns, its partitions here are ready (or offline).
     pub fn apply(self: &Rc<Self>, committed: &Arc<Committed>) -> impl Future<Output = ()> + use<> {
-        let changed = self.apply_to_image(&committed.records);
+        let changed = self.apply_to_image(committed);
         let (to_open, removed) = self.follow(&changed);
         let shard = Rc::clone(self);
         async move {
-            for partition in removed {
-                delete(&partition).await;
-            }
+            several(removed.into_iter().map(delete)).await;
             shard.open_all(to_open, &FoundLogs::new()).await;
         }
     }
@@ -55,11 +51,15 @@ impl Shard {
     }
 
     /// Changes the image and says which topics are touched.
-    fn apply_to_image(&self, records: &[Record]) -> BTreeSet<Uuid> {
+    fn apply_to_image(&self, committed: &Committed) -> BTreeSet<Uuid> {
         let mut image = self.image.borrow_mut();
         let mut changed = BTreeSet::new();
-        let mut settings_changed = false;
-        for record in records {
+        let mut settings_changed = committed.whole;
+        if committed.whole {
+            changed.extend(image.topics().map(|topic| topic.id));
+            *image = Image::new();
+        }
+        for record in &committed.records {
             match record {
                 Record::Topic(topic) => drop(changed.insert(topic.id)),
                 Record::Partition(partition) => drop(changed.insert(partition.topic_id)),
@@ -73,6 +73,9 @@ impl Shard {
                 }
                 Record::ProducerIdBlock(_)
                 | Record::Broker(_)
+                | Record::BrokerChange(_)
+                | Record::UnregisterBroker(_)
+                | Record::LastBrokerEpoch(_)
                 | Record::Feature(_)
                 | Record::ClusterId(_) => {}
             }
@@ -201,24 +204,14 @@ impl Shard {
     }
 
     async fn open_all(self: &Rc<Self>, to_open: Vec<ToOpen>, found: &FoundLogs) {
-        let mut running = VecDeque::new();
-        for one in to_open {
-            if running.len() == OPENED_AT_ONCE
-                && let Some(first) = running.pop_front()
-            {
-                first.await;
-            }
+        let work = to_open.into_iter().map(|one| {
             let dir = found.get(&(one.topic.clone(), one.id.index));
             let same = |dir: &&LogDir| dir.topic_id.is_none_or(|id| id == one.id.topic_id);
             let dir = dir.filter(same).cloned();
             let shard = Rc::clone(self);
-            running.push_back(rt::task::spawn(
-                async move { shard.open_one(one, dir).await },
-            ));
-        }
-        for task in running {
-            task.await;
-        }
+            async move { shard.open_one(one, dir).await }
+        });
+        several(work).await;
     }
 
     async fn open_one(self: &Rc<Self>, one: ToOpen, dir: Option<LogDir>) {
@@ -290,7 +283,7 @@ async fn open_log(
     Ok((log, producers))
 }
 
-async fn delete(partition: &Rc<Partition>) {
+async fn delete(partition: Rc<Partition>) {
     partition.abandon("the topic was deleted");
     if let Err(error) = partition.log().delete().await {
         let index = partition.id().index;

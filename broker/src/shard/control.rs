@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::config_rules::KafkaConfigRules;
 use super::{CONTROL_SHARD, Shard};
 use crate::api::error::Refusal;
-use crate::meta::{Committed, MetaLogError, MetaLogOptions, MetaShell, ProposeError};
+use crate::meta::{Committed, MetaLogError, MetaLogOptions, MetaOptions, MetaShell, ProposeError};
 use metadata::{
     ConfigChange, Controller, CreatePartitions, CreateTopic, Image, MetaError, PlacementDrive,
     Policy, Record, Resource, TopicRef,
@@ -45,6 +45,7 @@ impl ControlError {
     pub fn code(&self) -> i16 {
         match self {
             Self::Refused(error) => error.code(),
+            Self::NotCommitted(ProposeError::NotLeader(_)) => ResponseError::NotController.code(),
             Self::NotCommitted(_) => ResponseError::KafkaStorageError.code(),
             Self::Starting => ResponseError::NotController.code(),
         }
@@ -98,7 +99,10 @@ impl Control {
             into.arrived.notify_one();
         });
         let rules = Box::new(KafkaConfigRules::new(Arc::clone(&shard.node)));
-        let options = MetaLogOptions::default();
+        let options = MetaOptions {
+            node: shard.node_id(),
+            log: MetaLogOptions::default(),
+        };
         let meta = MetaShell::open(dir, options, rules, shard.policy(), subscriber).await?;
         Ok(Self {
             meta,

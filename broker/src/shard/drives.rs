@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::control::{Control, ControlError};
 use super::{ServeError, Shard, ShardId};
 use metadata::{
-    AdoptTopic, BrokerRecord, Controller, DriveInfo, Endpoint, FoundPartition, Image, MetaError,
-    PlacementDrive, Record,
+    AdoptTopic, Controller, DriveInfo, Endpoint, FoundPartition, Image, Liveness,
+    METADATA_VERSIONS, MetaError, PlacementDrive, Record, RegisterBroker,
 };
 
 /// Where the metadata log is: beside the partitions on the node's first drive.
@@ -23,6 +23,8 @@ struct DriveReport {
     id: Uuid,
     shard: ShardId,
     path: String,
+    /// Whether the program that used it last closed it.
+    clean: bool,
     logs: Vec<LogDir>,
     /// The latest leader epochs of the logs that Kafka wrote, by their place in `logs`.
     kafka_epochs: BTreeMap<usize, i32>,
@@ -46,6 +48,16 @@ async fn latest_epoch(dir: &LogDir) -> i32 {
         .filter_map(|epoch| epoch.parse().ok())
         .max()
         .unwrap_or(-1)
+}
+
+/// Where Linux tells one start of the machine from another.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The start of the machine that this process runs in; nil when that can't be known.
+async fn boot_id() -> Uuid {
+    let bytes = rt::fs::read(BOOT_ID).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    Uuid::parse_str(text.trim()).unwrap_or_default()
 }
 
 impl Shard {
@@ -84,11 +96,15 @@ impl Shard {
         let cluster_id = Self::fresh_cluster_id();
         self.decide_start(control, |controller| Ok(controller.bootstrap(&cluster_id)))
             .await?;
-        let registration = self.registration(&drives);
+        let registration = self.registration(&drives).await;
         self.decide_start(control, |controller| {
-            controller.register_broker(&registration)
+            // Who had this node's metadata log open before is gone: the log is locked.
+            let (_, records) = controller.register_broker(&registration, Liveness::Silent)?;
+            Ok(records)
         })
         .await?;
+        self.decide_start(control, |controller| controller.unfence(self.node_id()))
+            .await?;
         for command in self.adoptions(control, &drives) {
             self.adopt(control, command).await?;
         }
@@ -151,6 +167,7 @@ impl Shard {
                 id: drive.id(),
                 shard: self.id,
                 path: drive.path().display().to_string(),
+                clean: drive.was_clean(),
                 logs,
                 kafka_epochs,
             });
@@ -159,15 +176,20 @@ impl Shard {
         Ok(reports)
     }
 
-    fn registration(&self, drives: &[DriveReport]) -> BrokerRecord {
+    async fn registration(&self, drives: &[DriveReport]) -> RegisterBroker {
         let drive = |report: &DriveReport| DriveInfo {
             id: report.id,
             shard: u32::try_from(report.shard.0).unwrap_or(u32::MAX),
             path: report.path.clone(),
         };
         let advertise = &self.node.config.advertise;
-        BrokerRecord {
+        RegisterBroker {
+            cluster_id: None,
             node_id: self.node_id(),
+            incarnation: Uuid::new_v4(),
+            boot_id: boot_id().await,
+            clean: drives.iter().all(|report| report.clean),
+            metadata_versions: METADATA_VERSIONS,
             rack: self.settings().rack.clone(),
             shards: u32::try_from(self.node.shards).unwrap_or(u32::MAX),
             drives: drives.iter().map(drive).collect(),
@@ -177,6 +199,7 @@ impl Shard {
                 port: advertise.port,
                 security_protocol: 0,
             }],
+            internal_endpoints: Vec::new(),
         }
     }
 

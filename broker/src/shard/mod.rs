@@ -17,6 +17,7 @@ mod memory;
 pub mod reads;
 pub mod router;
 pub mod routes;
+mod several;
 mod start;
 
 use std::cell::{Cell, RefCell};

@@ -5,7 +5,6 @@
 //! its partitions; then all listen. Down: the same backwards.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -21,6 +20,7 @@ use uuid::Uuid;
 use super::control::Control;
 use super::memory::Memory;
 use super::router::{LANE_CAPACITY, Message, Router};
+use super::several::several;
 use super::{Node, Shard, ShardId};
 use crate::admin::metrics::ShardMetrics;
 use crate::api::session::Sessions;
@@ -28,9 +28,6 @@ use crate::config::{BrokerConfig, NodeConfig};
 use crate::meta::MetaLogError;
 use crate::partition::Partition;
 use metadata::Image;
-
-/// Logs that are closed at the same time on one shard.
-const CLOSED_AT_ONCE: usize = 16;
 
 /// Why a node does not come up, or had to go down.
 #[derive(Debug, thiserror::Error)]
@@ -313,21 +310,9 @@ impl Shard {
 
     /// Closes logs and drives; true if all of it is on the drives.
     async fn close_partitions(self: &Rc<Self>) -> bool {
-        let mut clean = true;
-        // Each of many logs waits for the drive a few times: one by one, thousands would take longer
-        // than what is told to stop is commonly given.
-        let mut closing = VecDeque::new();
-        for partition in self.partitions() {
-            if closing.len() == CLOSED_AT_ONCE
-                && let Some(first) = closing.pop_front()
-            {
-                clean &= first.await;
-            }
-            closing.push_back(rt::task::spawn(close_log(partition)));
-        }
-        for task in closing {
-            clean &= task.await;
-        }
+        // One by one, thousands of logs would take longer than what is told to stop is commonly given.
+        let closed = several(self.partitions().into_iter().map(close_log)).await;
+        let mut clean = closed.into_iter().all(|closed| closed);
         for drive in self.drives() {
             if let Err(error) = drive.close(clean).await {
                 tracing::warn!(drive = %drive.path().display(), %error, "a drive did not close cleanly");

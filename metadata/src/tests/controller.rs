@@ -378,22 +378,6 @@ fn producer_ids_are_given_once() {
 }
 
 #[test]
-fn a_broker_registers_and_changes() {
-    let image = cluster([broker(1, 2)]);
-    let register =
-        |record: &BrokerRecord| Controller::new(&image, &Rules, POLICY).register_broker(record);
-    assert_eq!(register(&broker(1, 2)), Ok(vec![]));
-    let more = broker(1, 3);
-    assert_eq!(register(&more), Ok(vec![Record::Broker(more.clone())]));
-    let mut copied = broker(2, 1);
-    copied.drives[0].id = drive(1, 1).drive;
-    assert_eq!(register(&copied).unwrap_err().code(), 42);
-    let mut twice = broker(2, 2);
-    twice.drives[1].id = twice.drives[0].id;
-    assert_eq!(register(&twice).unwrap_err().code(), 42);
-}
-
-#[test]
 fn a_cluster_starts_once() {
     let image = cluster([]);
     assert_eq!(

@@ -18,16 +18,7 @@ fn two_topics() -> Image {
 }
 
 fn change(topic_id: Uuid, index: i32) -> PartitionChangeRecord {
-    PartitionChangeRecord {
-        topic_id,
-        index,
-        replicas: None,
-        isr: None,
-        leader: None,
-        leader_epoch: None,
-        partition_epoch: 1,
-        directories: None,
-    }
+    PartitionChangeRecord::of(topic_id, index, 1)
 }
 
 #[test]
@@ -231,12 +222,12 @@ fn what_cannot_follow_is_refused_and_changes_nothing() {
         (
             Record::Feature(FeatureRecord {
                 name: METADATA_VERSION.into(),
-                level: 2,
+                level: 3,
             }),
             ApplyError::UnsupportedFeature {
                 name: METADATA_VERSION.into(),
-                level: 2,
-                supported: 1,
+                level: 3,
+                supported: 2,
             },
         ),
     ];

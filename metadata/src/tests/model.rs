@@ -133,7 +133,9 @@ fn decide(image: &Image, fresh: u128, command: &Command) -> Result<Vec<Record>, 
         Command::ProducerIds => controller
             .allocate_producer_ids(1, 0)
             .map(|(_, records)| records),
-        Command::Register { node, drives } => controller.register_broker(&broker(node, drives)),
+        Command::Register { node, drives } => controller
+            .register_broker(&registration(node, drives), Liveness::Silent)
+            .map(|(_, records)| records),
         Command::Adopt { name, index, place } => {
             let place = drive(place.0, place.1);
             let partitions = vec![FoundPartition {
@@ -161,21 +163,19 @@ fn decide(image: &Image, fresh: u128, command: &Command) -> Result<Vec<Record>, 
             };
             let to = drive(to.0, to.1);
             Ok(vec![Record::PartitionChange(PartitionChangeRecord {
-                topic_id: topic.id,
-                index,
                 replicas: Some(vec![to.node]),
                 isr: Some(vec![to.node]),
                 leader: Some(to.node),
                 leader_epoch: Some(state.leader_epoch + 1),
-                partition_epoch: state.partition_epoch + 1,
                 directories: Some(vec![to.drive]),
+                ..PartitionChangeRecord::of(topic.id, index, state.partition_epoch + 1)
             })])
         }
     }
 }
 
 /// The load of every drive, counted from the partitions.
-fn counted(image: &Image) -> std::collections::BTreeMap<(i32, Uuid), u32> {
+pub(super) fn counted(image: &Image) -> std::collections::BTreeMap<(i32, Uuid), u32> {
     let mut loads = std::collections::BTreeMap::new();
     for state in image.topics().flat_map(|topic| &topic.partitions) {
         for place in state

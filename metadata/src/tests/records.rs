@@ -19,9 +19,16 @@ fn states() -> impl Strategy<Value = PartitionState> {
         ints(),
         any::<(i32, i32, i32)>(),
         proptest::collection::vec(uuids(), 0..4),
+        (ints(), ints()),
     )
         .prop_map(
-            |(replicas, isr, (leader, leader_epoch, partition_epoch), directories)| {
+            |(
+                replicas,
+                isr,
+                (leader, leader_epoch, partition_epoch),
+                directories,
+                (adding, removing),
+            )| {
                 PartitionState {
                     replicas,
                     isr,
@@ -29,13 +36,15 @@ fn states() -> impl Strategy<Value = PartitionState> {
                     leader_epoch,
                     partition_epoch,
                     directories,
+                    adding,
+                    removing,
                 }
             },
         )
 }
 
 fn changes() -> impl Strategy<Value = Record> {
-    (uuids(), any::<i32>(), states(), any::<[bool; 5]>()).prop_map(
+    (uuids(), any::<i32>(), states(), any::<[bool; 7]>()).prop_map(
         |(topic_id, index, state, has)| {
             Record::PartitionChange(PartitionChangeRecord {
                 topic_id,
@@ -46,6 +55,8 @@ fn changes() -> impl Strategy<Value = Record> {
                 leader_epoch: has[3].then_some(state.leader_epoch),
                 partition_epoch: state.partition_epoch,
                 directories: has[4].then_some(state.directories),
+                adding: has[5].then_some(state.adding),
+                removing: has[6].then_some(state.removing),
             })
         },
     )
@@ -62,26 +73,54 @@ fn brokers() -> impl Strategy<Value = Record> {
             security_protocol,
         },
     );
-    let (drives, endpoints) = (
+    let internal = (".*", any::<u16>()).prop_map(|(host, port)| InternalEndpoint { host, port });
+    (
+        any::<(i32, Option<String>, u32, i64, [bool; 3])>(),
         proptest::collection::vec(drive, 0..3),
         proptest::collection::vec(endpoint, 0..3),
-    );
-    (
-        any::<i32>(),
-        any::<Option<String>>(),
-        any::<u32>(),
-        drives,
-        endpoints,
+        proptest::collection::vec(internal, 0..3),
+        (uuids(), uuids(), proptest::collection::vec(uuids(), 0..3)),
     )
-        .prop_map(|(node_id, rack, shards, drives, endpoints)| {
-            Record::Broker(BrokerRecord {
-                node_id,
-                rack,
-                shards,
+        .prop_map(
+            |(
+                (node_id, rack, shards, epoch, [clean, fenced, in_controlled_shutdown]),
                 drives,
                 endpoints,
+                internal_endpoints,
+                (incarnation, boot_id, offline_drives),
+            )| {
+                Record::Broker(BrokerRecord {
+                    node_id,
+                    rack,
+                    shards,
+                    drives,
+                    endpoints,
+                    epoch,
+                    incarnation,
+                    boot_id,
+                    clean,
+                    internal_endpoints,
+                    fenced,
+                    in_controlled_shutdown,
+                    offline_drives,
+                })
+            },
+        )
+}
+
+fn broker_changes() -> impl Strategy<Value = Record> {
+    let drives = proptest::option::of(proptest::collection::vec(uuids(), 0..3));
+    (any::<(i32, i64, Option<bool>, Option<bool>)>(), drives).prop_map(
+        |((node_id, epoch, fenced, in_controlled_shutdown), offline_drives)| {
+            Record::BrokerChange(BrokerChangeRecord {
+                node_id,
+                epoch,
+                fenced,
+                in_controlled_shutdown,
+                offline_drives,
             })
-        })
+        },
+    )
 }
 
 fn configs() -> impl Strategy<Value = Record> {
@@ -123,6 +162,11 @@ fn records() -> impl Strategy<Value = Record> {
             })
         }),
         brokers(),
+        broker_changes(),
+        any::<(i32, i64)>().prop_map(|(node_id, epoch)| {
+            Record::UnregisterBroker(UnregisterBrokerRecord { node_id, epoch })
+        }),
+        any::<i64>().prop_map(|epoch| Record::LastBrokerEpoch(LastBrokerEpochRecord { epoch })),
         (".*", any::<i16>())
             .prop_map(|(name, level)| Record::Feature(FeatureRecord { name, level })),
         ".*".prop_map(|id| Record::ClusterId(ClusterIdRecord { id })),
@@ -225,6 +269,35 @@ fn a_record_without_a_field_it_needs_is_refused() {
 }
 
 #[test]
+fn a_broker_of_level_1_is_unfenced_and_of_epoch_0() {
+    let mut b = FlatBufferBuilder::new();
+    let body = fb::Broker::create(
+        &mut b,
+        &fb::BrokerArgs {
+            node_id: 4,
+            shards: 2,
+            ..fb::BrokerArgs::default()
+        },
+    );
+    let args = fb::MetadataRecordArgs {
+        body_type: fb::Body::Broker,
+        body: Some(body.as_union_value()),
+        skippable: false,
+    };
+    let root = fb::MetadataRecord::create(&mut b, &args);
+    fb::finish_metadata_record_buffer(&mut b, root);
+    let expected = BrokerRecord {
+        shards: 2,
+        endpoints: vec![],
+        ..broker(4, 0)
+    };
+    assert_eq!(
+        decode(b.finished_data()),
+        Ok(Some(Record::Broker(expected)))
+    );
+}
+
+#[test]
 fn an_unknown_resource_type_is_refused() {
     let mut b = FlatBufferBuilder::new();
     let name = b.create_string("x");
@@ -259,6 +332,6 @@ fn the_generated_code_is_of_this_schema() {
     let line = format!("// schema-crc32c: {:08x}", crc32c::crc32c(schema));
     assert!(
         generated.lines().take(3).any(|found| found == line),
-        "broker/schema/metadata.fbs changed, but not the code made from it: run scripts/gen-schema"
+        "metadata/schema/metadata.fbs changed, but not the code made from it: run scripts/gen-schema"
     );
 }

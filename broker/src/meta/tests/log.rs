@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::super::format::{BLOCK, FormatError, commit, log_header, read_snapshot, scan_log};
-use super::super::log::{MetaLog, NO_ROOM};
+use super::super::log::format::{BLOCK, FormatError, log_header, read_snapshot, scan_log};
+use super::super::log::{
+    Body, Entry, Mark, MetaLog, NO_ROOM, Opened, commit, records as records_of,
+};
 use super::*;
 
 pub(super) const NEVER: MetaLogOptions = MetaLogOptions {
@@ -16,7 +18,7 @@ pub(super) const NEVER: MetaLogOptions = MetaLogOptions {
     snapshot_bytes: u64::MAX,
 };
 
-fn config(n: i64) -> Record {
+pub(super) fn config(n: i64) -> Record {
     let value = Some(n.to_string());
     Record::Config(ConfigRecord {
         resource: Resource::topic("t"),
@@ -25,10 +27,46 @@ fn config(n: i64) -> Record {
     })
 }
 
-fn image_of(records: impl IntoIterator<Item = Record>) -> Image {
+pub(super) fn image_of(records: impl IntoIterator<Item = Record>) -> Image {
     let mut image = Image::new();
     for record in records {
         image.apply(&record).unwrap();
+    }
+    image
+}
+
+/// A commit as an entry.
+pub(super) fn committed(index: u64, term: u64, records: &[Record]) -> Entry {
+    let body = Body::Commit(commit(0, records).unwrap());
+    Entry { index, term, body }
+}
+
+/// Stores commits behind all there is, in term 1.
+pub(super) async fn store(log: &mut MetaLog, commits: &[&[Record]]) -> Result<(), MetaLogError> {
+    let entries: Vec<Entry> = (log.last_index() + 1..)
+        .zip(commits)
+        .map(|(index, records)| committed(index, 1, records))
+        .collect();
+    log.append(&entries, 0).await
+}
+
+/// What a snapshot of everything in the log stands for.
+pub(super) fn whole(log: &MetaLog) -> Mark {
+    Mark {
+        next: log.next_offset(),
+        index: log.last_index(),
+        term: 1,
+        members: bytes::Bytes::from_static(b"who takes part"),
+    }
+}
+
+/// The image with all entries, committed or not.
+pub(super) fn with_entries(opened: Opened) -> Image {
+    let mut image = opened.image;
+    for entry in &opened.entries {
+        if let Body::Commit(batch) = &entry.body {
+            apply(&mut image, &records_of(batch).unwrap());
+        }
     }
     image
 }
@@ -37,34 +75,40 @@ fn image_of(records: impl IntoIterator<Item = Record>) -> Image {
 fn append(dir: &Path, from: i64, to: i64) -> (Image, i64) {
     let dir = dir.to_owned();
     on_executor(move || async move {
-        let (mut log, image) = MetaLog::open(&dir, NEVER).await.unwrap();
+        let (mut log, opened) = MetaLog::open(&dir, NEVER).await.unwrap();
         for n in from..to {
-            log.append(&[&[config(n)]]).await.unwrap();
+            store(&mut log, &[&[config(n)]]).await.unwrap();
         }
-        (image, log.next_offset())
+        (with_entries(opened), log.next_offset())
     })
 }
 
 pub(super) fn open(dir: &Path) -> Result<(Image, i64), MetaLogError> {
     let dir = dir.to_owned();
     on_executor(move || async move {
-        let (log, image) = MetaLog::open(&dir, NEVER).await?;
+        let (log, opened) = MetaLog::open(&dir, NEVER).await?;
         let next = log.next_offset();
         log.close().await?;
-        Ok((image, next))
+        Ok((with_entries(opened), next))
     })
 }
 
 /// Opens the log, appends commits of one record each, and takes a snapshot where told.
-fn append_with_snapshots(dir: &Path, range: std::ops::Range<i64>, snapshots: &'static [i64]) {
+pub(super) fn append_with_snapshots(
+    dir: &Path,
+    range: std::ops::Range<i64>,
+    snapshots: &'static [i64],
+) {
     let dir = dir.to_owned();
     on_executor(move || async move {
-        let (mut log, mut image) = MetaLog::open(&dir, NEVER).await.unwrap();
+        let (mut log, opened) = MetaLog::open(&dir, NEVER).await.unwrap();
+        let mut image = with_entries(opened);
         for n in range {
-            log.append(&[&[config(n)]]).await.unwrap();
+            store(&mut log, &[&[config(n)]]).await.unwrap();
             image.apply(&config(n)).unwrap();
             if snapshots.contains(&(n + 1)) {
-                log.take_snapshot(image.to_records()).await.unwrap();
+                let mark = whole(&log);
+                log.take_snapshot(mark, image.to_records()).await.unwrap();
             }
         }
     });
@@ -80,15 +124,15 @@ pub(super) fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-fn log_path(dir: &TempDir, base: i64) -> PathBuf {
+pub(super) fn log_path(dir: &TempDir, base: i64) -> PathBuf {
     dir.path().join(format!("{base:020}.log"))
 }
 
-fn snapshot_path(dir: &TempDir, offset: i64) -> PathBuf {
+pub(super) fn snapshot_path(dir: &TempDir, offset: i64) -> PathBuf {
     dir.path().join(format!("{offset:020}.snapshot"))
 }
 
-fn damage(path: &Path, at: usize) {
+pub(super) fn damage(path: &Path, at: usize) {
     let mut bytes = read(path).unwrap();
     bytes[at] ^= 0x55;
     write(path, bytes).unwrap();
@@ -108,7 +152,7 @@ fn commits_of_one_write_are_each_whole() {
     let path = dir.path().to_owned();
     on_executor(move || async move {
         let (mut log, _) = MetaLog::open(&path, NEVER).await.unwrap();
-        log.append(&[&[config(0), config(1)], &[config(2)]])
+        store(&mut log, &[&[config(0), config(1)], &[config(2)]])
             .await
             .unwrap();
         assert_eq!(log.next_offset(), 3);
@@ -127,7 +171,7 @@ fn a_commit_larger_than_a_write_is_stored() {
     let (path, stored) = (dir.path().to_owned(), records.clone());
     on_executor(move || async move {
         let (mut log, _) = MetaLog::open(&path, NEVER).await.unwrap();
-        log.append(&[&stored]).await.unwrap();
+        store(&mut log, &[&stored]).await.unwrap();
     });
     assert!(read(log_path(&dir, 0)).unwrap().len() > 1 << 20);
     assert_eq!(open(dir.path()).unwrap(), (image_of(records), 20_000));
@@ -150,7 +194,7 @@ fn a_torn_tail_is_cut_off() {
     let path = origin.path().to_owned();
     on_executor(move || async move {
         let (mut log, _) = MetaLog::open(&path, NEVER).await.unwrap();
-        log.append(&[&[long(0)]]).await.unwrap();
+        store(&mut log, &[&[long(0)]]).await.unwrap();
     });
     let whole = read(log_path(&origin, 0)).unwrap();
     let start = 3 * BLOCK;
@@ -242,8 +286,8 @@ fn a_file_that_is_no_log_is_refused() {
 #[test]
 fn a_log_of_another_layout_version_is_refused() {
     let dir = TempDir::new().unwrap();
-    let mut header = log_header(0);
-    header[11] = 2;
+    let mut header = log_header(0, 1);
+    header[11] = 3;
     let crc = crc32c::crc32c(&header[..28]);
     header[28..32].copy_from_slice(&crc.to_be_bytes());
     write(log_path(&dir, 0), header).unwrap();
@@ -252,33 +296,10 @@ fn a_log_of_another_layout_version_is_refused() {
         matches!(
             &error,
             MetaLogError::Unreadable {
-                error: FormatError::Version(2),
+                error: FormatError::Version(3),
                 ..
             }
         ),
-        "{error}"
-    );
-}
-
-#[test]
-fn a_record_of_a_later_version_is_refused_by_name() {
-    let dir = TempDir::new().unwrap();
-    let mut bytes = log_header(0);
-    let later = Record::Feature(FeatureRecord {
-        name: METADATA_VERSION.to_owned(),
-        level: METADATA_VERSION_LEVEL + 1,
-    });
-    bytes.extend_from_slice(&commit(0, 0, &[later]).unwrap());
-    write(log_path(&dir, 0), bytes).unwrap();
-    let error = open(dir.path()).unwrap_err();
-    assert!(
-        matches!(error, MetaLogError::Apply { next: 1, .. }),
-        "{error}"
-    );
-    assert!(
-        error
-            .to_string()
-            .contains("start the version that wrote it"),
         "{error}"
     );
 }
@@ -428,9 +449,11 @@ fn a_snapshot_with_nothing_after_the_last_one_is_stored_anew() {
     append_with_snapshots(dir.path(), 0..5, &[5]);
     let path = dir.path().to_owned();
     on_executor(move || async move {
-        let (mut log, image) = MetaLog::open(&path, NEVER).await.unwrap();
-        log.take_snapshot(image.to_records()).await.unwrap();
-        log.append(&[&[config(5)]]).await.unwrap();
+        let (mut log, opened) = MetaLog::open(&path, NEVER).await.unwrap();
+        let records = with_entries(opened).to_records();
+        let mark = whole(&log);
+        log.take_snapshot(mark, records).await.unwrap();
+        store(&mut log, &[&[config(5)]]).await.unwrap();
     });
     assert_eq!(open(dir.path()).unwrap(), (image_of((0..6).map(config)), 6));
 }
@@ -444,7 +467,8 @@ fn a_snapshot_is_due_in_proportion_to_what_there_is() {
             snapshot_records: 4,
             snapshot_bytes: u64::MAX,
         };
-        let (mut log, mut image) = MetaLog::open(&path, options).await.unwrap();
+        let (mut log, opened) = MetaLog::open(&path, options).await.unwrap();
+        let mut image = with_entries(opened);
         let mut due_at = Vec::new();
         for n in 0..40 {
             let record = Record::Config(ConfigRecord {
@@ -453,9 +477,10 @@ fn a_snapshot_is_due_in_proportion_to_what_there_is() {
                 value: Some(String::new()),
             });
             image.apply(&record).unwrap();
-            log.append(&[&[record]]).await.unwrap();
+            store(&mut log, &[&[record]]).await.unwrap();
             if log.snapshot_is_due() {
-                log.take_snapshot(image.to_records()).await.unwrap();
+                let mark = whole(&log);
+                log.take_snapshot(mark, image.to_records()).await.unwrap();
                 due_at.push(n + 1);
             }
         }
@@ -471,13 +496,13 @@ fn a_full_drive_loses_nothing_and_the_log_goes_on() {
     on_executor(move || async move {
         let (mut log, _) = MetaLog::open(&path, NEVER).await.unwrap();
         NO_ROOM.set(true);
-        let error = log.append(&[&[config(0)]]).await.unwrap_err();
+        let error = store(&mut log, &[&[config(0)]]).await.unwrap_err();
         assert!(
             matches!(&error, MetaLogError::Full { .. }) && error.is_transient(),
             "{error}"
         );
         NO_ROOM.set(false);
-        log.append(&[&[config(1)]]).await.unwrap();
+        store(&mut log, &[&[config(1)]]).await.unwrap();
     });
     assert_eq!(open(dir.path()).unwrap(), (image_of([config(1)]), 1));
 }
@@ -501,12 +526,13 @@ proptest! {
             let (base, opened) = on_executor(move || async move {
                 let (mut log, opened) = MetaLog::open(&path, NEVER).await.unwrap();
                 for n in from..from + count {
-                    log.append(&[&[config(n)]]).await.unwrap();
+                    store(&mut log, &[&[config(n)]]).await.unwrap();
                 }
                 if snapshot {
-                    log.take_snapshot(after.to_records()).await.unwrap();
+                    let mark = whole(&log);
+                    log.take_snapshot(mark, after.to_records()).await.unwrap();
                 }
-                (log.next_offset(), opened)
+                (log.next_offset(), with_entries(opened))
             });
             prop_assert_eq!(opened, expected);
             prop_assert_eq!(base, model.len() as i64);
@@ -526,7 +552,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_a_log_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..9000), headed: bool) {
-        let mut file = if headed { log_header(0) } else { Vec::new() };
+        let mut file = if headed { log_header(0, 1) } else { Vec::new() };
         file.extend(bytes);
         let _ = scan_log(&file);
         let _ = read_snapshot(&file);

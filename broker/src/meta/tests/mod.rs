@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod log;
+mod promises;
 mod shell;
 mod versions;
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use rt::task;
 use tempfile::TempDir;
 
-use super::super::log::NO_ROOM;
+use super::super::log::{MetaLog, NO_ROOM};
+use super::log::store;
 use super::*;
 
 type Commits = Rc<RefCell<Vec<Arc<Committed>>>>;
@@ -18,6 +19,10 @@ async fn open(dir: &Path, options: MetaLogOptions) -> (MetaShell, Commits) {
     let commits = Commits::default();
     let seen = Rc::clone(&commits);
     let subscriber: Subscriber = Box::new(move |commit| seen.borrow_mut().push(Arc::clone(commit)));
+    let options = MetaOptions {
+        node: 1,
+        log: options,
+    };
     let shell = MetaShell::open(dir, options, Box::new(Rules), POLICY, subscriber)
         .await
         .unwrap();
@@ -29,7 +34,7 @@ async fn started(dir: &Path) -> (MetaShell, Commits) {
     let (shell, commits) = open(dir, MetaLogOptions::default()).await;
     let start = |draft: &mut Draft<'_>| {
         draft.decide(|controller| Ok(controller.bootstrap("test-cluster")))?;
-        draft.decide(|controller| controller.register_broker(&broker(1, 2)))
+        draft.decide(|_| Ok(vec![Record::Broker(broker(1, 2))]))
     };
     shell.execute(start).await.unwrap().value.unwrap();
     (shell, commits)
@@ -96,7 +101,8 @@ fn other_shards_get_the_same_image_from_the_commits() {
                 .value
                 .unwrap();
         }
-        let mut offset = 0;
+        // The quorum's own first entry came before.
+        let mut offset = 1;
         for commit in commits.borrow().iter() {
             offset += commit.records.len() as i64;
             assert_eq!(commit.offset, offset, "in order, without a gap");
@@ -251,7 +257,10 @@ fn snapshots_are_taken_on_the_way() {
     });
     assert_eq!(image.next_producer_id(), 200_000);
     let files = std::fs::read_dir(dir.path()).unwrap().count();
-    assert!(files <= 5, "two snapshots, two logs, the probe: {files}");
+    assert!(
+        files <= 7,
+        "two snapshots, two logs (three, where entries had come since), promises, the probe: {files}"
+    );
     assert_eq!(image_in(&dir), image);
 }
 
@@ -279,40 +288,34 @@ fn a_closed_shell_takes_no_more() {
 
 #[test]
 fn a_full_drive_refuses_changes_until_there_is_room() {
-    let (dir, image) = with_shell(|shell, commits| async move {
-        // Fill what is allocated.
-        while commits.borrow().len() < 255 {
-            let (_, records) = shell
-                .execute(|d| d.controller().allocate_producer_ids(1, 0))
-                .await
-                .unwrap()
-                .value
-                .unwrap();
-            shell.propose(records).await.unwrap();
-        }
+    let (dir, image) = with_shell(|shell, _| async move {
         NO_ROOM.set(true);
-        let before = shell.image().clone();
-        let tasks = ["a", "b", "a"].map(|name| {
-            let shell = shell.clone();
-            task::spawn(async move { create_topic(&shell, name).await })
-        });
-        for task in tasks {
-            let error = task.await.unwrap_err();
-            assert!(
-                matches!(&error, ProposeError::Log(error) if error.is_transient()),
-                "{error}"
-            );
-        }
-        assert_eq!(*shell.image(), before);
-        NO_ROOM.set(false);
+        // There is room ahead, so that nothing that was decided has to wait.
+        let mut created = 0;
+        let error = loop {
+            match create_topic(&shell, &format!("t{created}")).await {
+                Ok(decided) => decided.value.unwrap(),
+                Err(error) => break error,
+            }
+            created += 1;
+            assert!(created < 1000, "the drive never is full");
+        };
+        assert!(
+            matches!(&error, ProposeError::Log(error) if error.is_transient()),
+            "{error}"
+        );
         assert_eq!(
-            create_topic(&shell, "a").await.unwrap().value,
-            Ok(()),
+            shell.image().topic_count(),
+            created,
             "what failed left no trace"
         );
+        let again = create_topic(&shell, "again").await;
+        assert!(matches!(again, Err(ProposeError::Log(_))));
+        NO_ROOM.set(false);
+        assert_eq!(create_topic(&shell, "again").await.unwrap().value, Ok(()));
         shell.image().clone()
     });
-    assert!(image.topic("a").is_some() && image.topic("b").is_none());
+    assert!(image.topic("again").is_some());
     assert_eq!(image_in(&dir), image);
 }
 
@@ -334,22 +337,54 @@ fn a_log_that_cannot_go_on_refuses_changes_and_keeps_what_it_has() {
                 level: 1,
             })
         };
-        for n in 0..4 {
-            shell.propose(vec![feature(n)]).await.unwrap();
+        let mut error = None;
+        for n in 0..6 {
+            if let Err(found) = shell.propose(vec![feature(n)]).await {
+                error.get_or_insert(found);
+            }
         }
-        let error = shell.propose(vec![feature(4)]).await.unwrap_err();
-        assert!(
-            matches!(&error, ProposeError::Log(error) if matches!(**error, MetaLogError::Poisoned { .. })),
-            "{error}"
-        );
-        let error = shell.propose(vec![feature(5)]).await.unwrap_err();
+        let text = error.unwrap().to_string();
+        assert!(text.contains("started again"), "{text}");
+        let error = shell.propose(vec![feature(7)]).await.unwrap_err();
         assert!(matches!(error, ProposeError::Closed(_)), "{error}");
         assert!(shell.closed().unwrap().contains("started again"));
+        shell.close().await.unwrap();
         shell.image().clone()
     });
-    assert_eq!(image.features().len(), 4);
+    assert_eq!(
+        image.features().len(),
+        3,
+        "those before the file that could not be begun"
+    );
     std::fs::remove_dir_all(dir.path().join("00000000000000000004.log")).unwrap();
     assert_eq!(image_in(&dir), image);
+}
+
+#[test]
+fn a_record_of_a_later_version_is_refused_by_name() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().to_owned();
+    let error = on_executor(move || async move {
+        let (mut log, _) = MetaLog::open(&path, MetaLogOptions::default())
+            .await
+            .unwrap();
+        let later = Record::Feature(FeatureRecord {
+            name: METADATA_VERSION.to_owned(),
+            level: METADATA_VERSION_LEVEL + 1,
+        });
+        store(&mut log, &[&[later]]).await.unwrap();
+        log.close().await.unwrap();
+        let options = MetaOptions {
+            node: 1,
+            log: MetaLogOptions::default(),
+        };
+        let subscriber: Subscriber = Box::new(|_| {});
+        MetaShell::open(&path, options, Box::new(Rules), POLICY, subscriber)
+            .await
+            .unwrap_err()
+    });
+    let text = error.to_string();
+    assert!(text.contains("start the version that wrote it"), "{text}");
 }
 
 #[test]

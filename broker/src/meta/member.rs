@@ -227,11 +227,11 @@ impl Task {
         Ok(())
     }
 
-    /// Stores entries; waits for room where there is none.
+    /// Stores entries; waits for room where there is none, unless the shell is to close.
     async fn append(&mut self, entries: &[Entry], commit: u64) -> Result<(), MetaLogError> {
         loop {
             match self.log.append(entries, commit).await {
-                Err(error) if error.is_transient() => {
+                Err(error) if error.is_transient() && !self.inner.is_closed() => {
                     warn!(%error, "changes of the metadata wait for room");
                     self.note_room(Some(error));
                     rt::time::sleep(FULL_PAUSE).await;

@@ -366,9 +366,14 @@ impl Inner {
             .get_or_insert_with(|| Arc::from(why));
     }
 
+    /// Whether no more commands are taken.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.borrow().is_some()
+    }
+
     /// Whether no more commands come and none waits.
     pub(super) fn is_done(&self) -> bool {
-        self.closed.borrow().is_some() && self.waiting.borrow().is_empty()
+        self.is_closed() && self.waiting.borrow().is_empty()
     }
 
     /// Gives records to the quorum.

@@ -320,6 +320,30 @@ fn a_full_drive_refuses_changes_until_there_is_room() {
 }
 
 #[test]
+fn a_full_drive_does_not_keep_the_shell_from_closing() {
+    let (dir, ()) = with_shell(|shell, _| async move {
+        NO_ROOM.set(true);
+        let large = (0..20_000).map(|n| {
+            Record::Feature(FeatureRecord {
+                name: format!("{n:0100}"),
+                level: 1,
+            })
+        });
+        let large: Vec<Record> = large.collect();
+        let waits = task::spawn({
+            let shell = shell.clone();
+            async move { shell.propose(large).await }
+        });
+        task::yield_now().await;
+        shell.close().await.unwrap();
+        let error = waits.await.unwrap_err();
+        assert!(matches!(error, ProposeError::Log(_)), "{error}");
+        NO_ROOM.set(false);
+    });
+    assert_eq!(image_in(&dir).features().len(), 1, "none of it is there");
+}
+
+#[test]
 fn a_log_that_cannot_go_on_refuses_changes_and_keeps_what_it_has() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().to_owned();

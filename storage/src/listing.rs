@@ -120,7 +120,8 @@ impl Listing {
     }
 }
 
-async fn remove_if_there(path: PathBuf) -> Result<(), LogError> {
+/// Removes a file, if it is there.
+pub(crate) async fn remove_if_there(path: PathBuf) -> Result<(), LogError> {
     match rt::fs::remove_file(&path).await {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -3,13 +3,13 @@
 //! The log's start is on the drive before anything is deleted or anybody is told; segments are
 //! removed oldest first, so a stop in between leaves a log without a hole.
 
-use std::io;
 use std::rc::Rc;
 use std::time::UNIX_EPOCH;
 
 use rt::task;
 
 use crate::error::LogError;
+use crate::listing::remove_if_there;
 use crate::log::{Log, LogInner};
 use crate::policy::{self, OldestFacts};
 use crate::segment::Segment;
@@ -151,11 +151,7 @@ impl LogInner {
         let indexes = [segment.offset_index_path(), segment.time_index_path()];
         // The records first: an index alone is nothing, and removed at the next start.
         for path in [segment.path().to_owned()].into_iter().chain(indexes) {
-            match rt::fs::remove_file(&path).await {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(LogError::io("remove", &path)(error)),
-            }
+            remove_if_there(path).await?;
         }
         segment.set_file(None);
         Ok(())

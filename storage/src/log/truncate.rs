@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::LogError;
-use crate::listing::Listing;
+use crate::listing::{Listing, remove_if_there};
 use crate::log::open::replay_state;
 use crate::log::{Log, LogInner, ReplayEvent};
 use crate::name::CHECKPOINT_FILE;
@@ -196,8 +196,7 @@ impl LogInner {
 
     /// Puts a checkpoint in place that is true before the cut and after it.
     async fn take_back_checkpoint(&self, cut: &Cut) -> Result<(), LogError> {
-        let mut owned = false;
-        self.tell(|owner| owned = owner.snapshot().is_some());
+        let owned = self.has_owned_state();
         let known = {
             let state = self.state.borrow();
             let base = cut
@@ -257,12 +256,7 @@ impl LogInner {
         let synced = file.fdatasync().await;
         synced.map_err(LogError::io("sync", segment.path()))?;
         for path in [segment.offset_index_path(), segment.time_index_path()] {
-            match rt::fs::remove_file(&path).await {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(LogError::io("remove", &path)(error));
-                }
-                _ => {}
-            }
+            remove_if_there(path).await?;
         }
         Ok(true)
     }
@@ -299,11 +293,16 @@ impl LogInner {
         state.refusals += 1;
     }
 
-    /// Tells the owner the state as of the end.
-    async fn tell_state(&self, replay: &mut dyn FnMut(ReplayEvent)) -> Result<(), LogError> {
+    /// Whether the owner has a state that a start would have to give back.
+    fn has_owned_state(&self) -> bool {
         let mut owned = false;
         self.tell(|owner| owned = owner.snapshot().is_some());
-        if !owned {
+        owned
+    }
+
+    /// Tells the owner the state as of the end.
+    async fn tell_state(&self, replay: &mut dyn FnMut(ReplayEvent)) -> Result<(), LogError> {
+        if !self.has_owned_state() {
             return Ok(());
         }
         let (segments, end) = {

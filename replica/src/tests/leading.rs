@@ -333,3 +333,21 @@ fn a_leader_resigns_when_records_are_taken_back_that_others_may_have() {
         );
     }
 }
+
+#[test]
+fn a_leader_that_resigned_asks_again_until_there_is_another_epoch() {
+    let mut fixture = Fixture::leader(log(), 40, &[1, 2]);
+    fixture.in_step(2, 40);
+    fixture.append(3, false);
+    fixture.replica.next_for(2, &fixture.log);
+    fixture.log.take_back();
+    let resign = Effect::Resign { leader_epoch: 5 };
+    assert!(fixture.log_cut().contains(&resign));
+    assert_eq!(fixture.tick(1, 0), []);
+    for _ in 0..2 {
+        assert_eq!(fixture.tick(10, 0), []);
+        assert_eq!(fixture.tick(10, 0), std::slice::from_ref(&resign));
+    }
+    fixture.assign(ME, 6, 9, &[1, 2, 3], &[1, 2]);
+    assert!(!fixture.tick(20, 0).contains(&resign));
+}

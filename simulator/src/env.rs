@@ -30,6 +30,8 @@ pub(crate) enum Event {
     Deliver(Packet),
     /// A process of a node has something to do.
     Work { node: i32, life: u64, work: Work },
+    /// Two nodes connect again.
+    Join(i32, i32),
     /// A client looks at what there is to do.
     Client(usize),
     /// The next fault.
@@ -95,7 +97,7 @@ pub(crate) struct Env {
     /// Pairs of nodes between which nothing passes, one way.
     pub(crate) cut: BTreeSet<(i32, i32)>,
     /// When the last message of a connection arrives.
-    lines: BTreeMap<(Address, Address), Micros>,
+    lines: BTreeMap<(Address, Address, bool), Micros>,
     /// Pairs whose connection is broken, until it is made again.
     parted: BTreeSet<(i32, i32)>,
     /// The process of each node that runs now.
@@ -190,14 +192,20 @@ impl Env {
         }
     }
 
-    fn delay(&mut self) -> Micros {
+    fn delay(&mut self) -> (Micros, bool) {
         let (low, high) = self.shape.delay;
+        let late = self.rng.chance(self.shape.late);
         let delay = self.rng.between(low, high);
-        if self.rng.chance(self.shape.late) {
-            delay * 20
-        } else {
-            delay
-        }
+        (if late { delay * 20 } else { delay }, late)
+    }
+
+    /// The delay that keeps the order of a connection.
+    fn in_order(&mut self, packet: &Packet, delay: Micros) -> Micros {
+        let replication = matches!(packet.body, Body::Replication { .. });
+        let line = (packet.from, packet.to, replication);
+        let last = self.lines.entry(line).or_default();
+        *last = (*last + 1).max(self.now + delay);
+        *last - self.now
     }
 
     /// Sends a message, which may get lost, come twice, or late.
@@ -211,17 +219,31 @@ impl Env {
             self.lost(&packet);
             return;
         }
-        let delay = self.delay();
+        let (delay, late) = self.delay();
         match packet.body {
-            Body::Control { .. } | Body::Client { .. } if !self.breaks(Mutation::RequestsOvertake) => {
-                // A connection keeps the order.
-                let line = self.lines.entry((from, to)).or_default();
-                *line = (*line + 1).max(self.now + delay);
-                let delay = *line - self.now;
+            Body::Control { .. } | Body::Client { .. } => {
+                let delay = match self.breaks(Mutation::RequestsOvertake) {
+                    true => delay,
+                    false => self.in_order(&packet, delay),
+                };
                 self.after(delay, Event::Deliver(packet));
             }
-            Body::Quorum(_) | Body::Replication { .. } if self.rng.chance(self.shape.doubled) => {
-                let again = self.delay();
+            Body::Replication { .. } => {
+                let delay = if late {
+                    // What follows overtakes it; a connection on which that happens doesn't last.
+                    self.part_nodes(&packet);
+                    delay
+                } else {
+                    self.in_order(&packet, delay)
+                };
+                if self.rng.chance(self.shape.doubled) {
+                    let again = delay * self.rng.between(1, 3);
+                    self.after(again, Event::Deliver(packet.clone()));
+                }
+                self.after(delay, Event::Deliver(packet));
+            }
+            Body::Quorum(_) if self.rng.chance(self.shape.doubled) => {
+                let (again, _) = self.delay();
                 self.after(again, Event::Deliver(packet.clone()));
                 self.after(delay, Event::Deliver(packet));
             }
@@ -238,7 +260,9 @@ impl Env {
 
     /// A message doesn't arrive: those at its ends notice that their connection broke.
     pub(crate) fn lost(&mut self, packet: &Packet) {
-        tell!(self, "lost: {packet:?}");
+        if !matches!(packet.body, Body::Quorum(_) | Body::Alive) {
+            tell!(self, "lost: {packet:?}");
+        }
         let (Address::Node(from), Address::Node(to)) = (packet.from, packet.to) else {
             return;
         };
@@ -249,19 +273,34 @@ impl Env {
         }
     }
 
+    fn part_nodes(&mut self, packet: &Packet) {
+        if let (Address::Node(from), Address::Node(to)) = (packet.from, packet.to) {
+            self.part(from, to);
+        }
+    }
+
     /// Breaks the connections between two nodes, which are made again soon.
     pub(crate) fn part(&mut self, one: i32, other: i32) {
         let pair = (one.min(other), one.max(other));
         if self.parted.insert(pair) {
             let after = self.rng.between(RECONNECT.0, RECONNECT.1);
-            self.work_after(after, one, Work::Connected(other));
-            self.work_after(after, other, Work::Connected(one));
+            self.after(after, Event::Join(pair.0, pair.1));
         }
     }
 
-    /// The connections between two nodes are there again.
-    pub(crate) fn joined(&mut self, one: i32, other: i32) {
-        self.parted.remove(&(one.min(other), one.max(other)));
+    /// Two nodes connect again, if they can.
+    pub(crate) fn join(&mut self, one: i32, other: i32) {
+        let apart = [(one, other), (other, one)];
+        if apart.iter().any(|pair| self.cut.contains(pair)) {
+            let after = self.rng.between(RECONNECT.0, RECONNECT.1);
+            return self.after(after, Event::Join(one, other));
+        }
+        self.parted.remove(&(one, other));
+        for (node, other) in apart {
+            let life = self.lives.get(&node).copied().unwrap_or(0);
+            let work = Work::Connected(other);
+            self.after(0, Event::Work { node, life, work });
+        }
     }
 
     /// A member has to be told of every snapshot it sent.

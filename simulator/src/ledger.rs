@@ -111,10 +111,7 @@ impl Ledger {
         image: &Image,
     ) {
         let entry = (term, payload.cloned());
-        let known = self
-            .entries
-            .entry(index)
-            .or_insert_with(|| entry.clone());
+        let known = self.entries.entry(index).or_insert_with(|| entry.clone());
         if *known != entry {
             let terms = (known.0, term);
             self.fail(format!(
@@ -212,16 +209,14 @@ impl Ledger {
         let known = self.partitions.entry(partition).or_default();
         let end = known.committed.len() as i64;
         if high_watermark > end {
-            let what =
-                format!("{who}: high watermark {high_watermark} above all leaders', {end}");
+            let what = format!("{who}: high watermark {high_watermark} above all leaders', {end}");
             self.fail(what);
             return;
         }
         for offset in seen.equal.max(start)..high_watermark {
             let (there, first) = (log.get(offset), known.committed[offset as usize]);
             if there != Some(first) {
-                let what =
-                    format!("{who}: {there:?} at {offset}, where {first:?} was committed");
+                let what = format!("{who}: {there:?} at {offset}, where {first:?} was committed");
                 self.fail(what);
                 return;
             }
@@ -314,17 +309,18 @@ impl Ledger {
         );
     }
 
-    /// The offset below which a partition's records may be deleted: all are acknowledged, so that no
-    /// producer sends them again.
+    /// The offset below which a partition's records may be deleted. What an idempotent producer may send
+    /// again stays, and its last acknowledged record too: as with Kafka, of a producer that a log knows
+    /// nothing of any record is taken, the second of two on their way before the first.
     pub(crate) fn deletable(&self, partition: i32) -> i64 {
         let Some(known) = self.partitions.get(&partition) else {
             return 0;
         };
-        let acknowledged = |record: &Record| {
-            let next = self.acknowledged.get(&record.producer);
-            next.is_some_and(|&next| record.sequence < next)
+        let may_go = |record: &&Record| {
+            let next = self.acknowledged.get(&record.producer).copied();
+            !is_idempotent(record.producer) || record.sequence + 1 < next.unwrap_or(0)
         };
-        known.committed.iter().take_while(|r| acknowledged(r)).count() as i64
+        known.committed.iter().take_while(may_go).count() as i64
     }
 
     /// All that an idempotent producer was told is there must be committed.
@@ -342,5 +338,7 @@ impl Ledger {
 
 /// The records of a committed payload.
 pub(crate) fn records_of(payload: Option<&Bytes>) -> Vec<MetaRecord> {
-    payload.map(|bytes| payload::decode(bytes)).unwrap_or_default()
+    payload
+        .map(|bytes| payload::decode(bytes))
+        .unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use replica::LogView;
 
 use crate::rng::Rng;
 
-/// A record: the epoch it was written in, who made it, and its place among those of its maker.
+/// A record, which is a batch of its own: the epoch it was written in, who made it, and its place among those of its maker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     /// The leader epoch.

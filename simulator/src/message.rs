@@ -117,9 +117,7 @@ pub(crate) enum ClientRequest {
     Produce {
         partition: i32,
         producer: u32,
-        /// Of the first record.
         sequence: u64,
-        count: u64,
         all: bool,
     },
     Fetch {

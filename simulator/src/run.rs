@@ -44,7 +44,11 @@ pub struct Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (ms, micros) = (self.micros / 1000, self.micros % 1000);
-        write!(f, "seed {} at {ms}.{micros:03} ms: {}", self.seed, self.what)
+        write!(
+            f,
+            "seed {} at {ms}.{micros:03} ms: {}",
+            self.seed, self.what
+        )
     }
 }
 

@@ -53,7 +53,11 @@ impl World {
     /// Runs from the beginning to the end. What doesn't hold is in the ledger.
     pub(crate) fn run(&mut self) {
         let faults = std::mem::take(&mut self.env.shape.faults);
-        let bad = (self.env.shape.late, self.env.shape.lost, self.env.shape.doubled);
+        let bad = (
+            self.env.shape.late,
+            self.env.shape.lost,
+            self.env.shape.doubled,
+        );
         for node in &mut self.nodes {
             node.start(&mut self.env);
         }
@@ -71,7 +75,7 @@ impl World {
         for client in &mut self.clients {
             if let Client::Producer(producer) = client {
                 producer.ends = true;
-                producer.make(&mut self.env);
+                producer.make();
             }
         }
         if self.run_until("everything came to rest", Self::unrest) {
@@ -155,6 +159,7 @@ impl World {
                 let next = self.clients[at].tick(&mut self.env);
                 self.env.after(next, Event::Client(at));
             }
+            Event::Join(one, other) => self.env.join(one, other),
             Event::Fault => self.fault(),
             Event::Mend(mend) => self.mend(mend),
         }
@@ -225,7 +230,9 @@ impl World {
             }
             let applied = node.process.as_ref().map(|process| process.member.applied);
             if applied != entry {
-                return Some(format!("node {id} has metadata up to {applied:?} of {entry:?}"));
+                return Some(format!(
+                    "node {id} has metadata up to {applied:?} of {entry:?}"
+                ));
             }
         }
         None
@@ -242,7 +249,11 @@ impl World {
             };
             let full = state.isr.len() == state.replicas.len();
             if state.leader < 0 || !full || state.is_reassigning() {
-                return Some(format!("partition {partition}: {state:?}"));
+                let leader = self.nodes.get(state.leader as usize);
+                let leads = leader.and_then(|node| node.describe(partition));
+                return Some(format!(
+                    "partition {partition}: {state:?}, led by {leads:?}"
+                ));
             }
             let end = self.env.ledger.committed(partition);
             for &node in &state.replicas {
@@ -250,7 +261,11 @@ impl World {
                     return Some(why);
                 }
             }
-            for node in self.nodes.iter().filter(|n| !state.replicas.contains(&n.id)) {
+            for node in self
+                .nodes
+                .iter()
+                .filter(|n| !state.replicas.contains(&n.id))
+            {
                 if node.log(partition).is_some() {
                     return Some(format!("node {} has a replica too many", node.id));
                 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use simulator::{Failure, Options, run};
 
-/// Lines of the trace to be shown.
+/// Lines of the trace to be shown, unless `SIMULATOR_LINES` says.
 const LINES: usize = 400;
 
 fn setting(name: &str) -> Option<u64> {
@@ -16,7 +16,8 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 fn show(failure: &Failure) -> String {
-    let from = failure.trace.len().saturating_sub(LINES);
+    let lines = setting("SIMULATOR_LINES").map_or(LINES, |lines| lines as usize);
+    let from = failure.trace.len().saturating_sub(lines);
     format!("{}\n{failure}", failure.trace[from..].join("\n"))
 }
 
@@ -44,5 +45,8 @@ fn a_cluster_keeps_every_promise_in_a_bad_world() {
             Err(failure) => panic!("{}", show(&failure)),
         }
     }
-    println!("{events} events in {} s of virtual time: {counts:?}", micros / 1_000_000);
+    println!(
+        "{events} events in {} s of virtual time: {counts:?}",
+        micros / 1_000_000
+    );
 }

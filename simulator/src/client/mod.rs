@@ -113,7 +113,9 @@ impl Line {
         }
         self.question = None;
         match *reply {
-            ClientReply::Leader { node, leader_epoch } if node >= 0 && leader_epoch >= self.epoch => {
+            ClientReply::Leader { node, leader_epoch }
+                if node >= 0 && leader_epoch >= self.epoch =>
+            {
                 self.epoch = leader_epoch;
                 self.leader = Some((node, leader_epoch));
                 self.connect(env);

@@ -9,11 +9,10 @@ use crate::message::{ClientReply, ClientRequest};
 /// Batches that wait at most; more aren't made.
 const QUEUE_MAX: usize = 8;
 
-/// Records that belong together.
+/// A batch: one record.
 #[derive(Debug)]
 struct Batch {
     sequence: u64,
-    count: u64,
     /// The request under way: its id, and when it is given up.
     sent: Option<(u64, Micros)>,
     done: bool,
@@ -56,20 +55,18 @@ impl Producer {
     }
 
     /// Makes one more batch.
-    pub(crate) fn make(&mut self, env: &mut Env) {
-        let count = env.rng.between(1, 3);
+    pub(crate) fn make(&mut self) {
         self.queue.push_back(Batch {
             sequence: self.next,
-            count,
             sent: None,
             done: false,
         });
-        self.next += count;
+        self.next += 1;
     }
 
     pub(crate) fn tick(&mut self, env: &mut Env) -> Micros {
         if !self.ends && self.queue.len() < QUEUE_MAX {
-            self.make(env);
+            self.make();
         }
         let late = |batch: &Batch| batch.sent.is_some_and(|(_, until)| env.now >= until);
         if self.queue.iter().any(late) {
@@ -95,7 +92,11 @@ impl Producer {
         let Some((to, _)) = self.line.leader(env) else {
             return;
         };
-        for batch in self.queue.iter_mut().take(self.in_flight) {
+        // Of a producer that a log knows nothing of, any record is taken, as with Kafka: so the first ones
+        // go alone.
+        let begun = self.queue.front().is_some_and(|batch| batch.sequence > 0);
+        let in_flight = if begun { self.in_flight } else { 1 };
+        for batch in self.queue.iter_mut().take(in_flight) {
             if batch.sent.is_some() || batch.done {
                 continue;
             }
@@ -103,7 +104,6 @@ impl Producer {
                 partition: self.line.partition,
                 producer: self.id,
                 sequence: batch.sequence,
-                count: batch.count,
                 all: self.all,
             };
             let id = self.line.send(env, to, request);
@@ -134,7 +134,7 @@ impl Producer {
         }
         while self.queue.front().is_some_and(|batch| batch.done) {
             if let Some(batch) = self.queue.pop_front() {
-                let next = batch.sequence + batch.count;
+                let next = batch.sequence + 1;
                 env.ledger.acknowledged.insert(self.id, next);
             }
         }

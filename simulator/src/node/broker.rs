@@ -197,9 +197,14 @@ impl Broker {
         let Some(call) = self.call.take() else {
             return Vec::new();
         };
-        let answers = answers.iter().copied().chain(std::iter::repeat(IsrAnswer::Unknown));
+        let answers = answers
+            .iter()
+            .copied()
+            .chain(std::iter::repeat(IsrAnswer::Unknown));
         let changes = call.changes.into_iter().zip(answers);
-        changes.map(|((id, request), answer)| (id, request, answer)).collect()
+        changes
+            .map(|((id, request), answer)| (id, request, answer))
+            .collect()
     }
 
     /// The controller answers.

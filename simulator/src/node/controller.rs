@@ -209,7 +209,11 @@ impl Leading {
         if env.breaks(Mutation::DecidedOnCommitted) {
             self.ahead = member.image.clone();
         }
-        while self.waiting.front().is_some_and(|first| first.index <= index) {
+        while self
+            .waiting
+            .front()
+            .is_some_and(|first| first.index <= index)
+        {
             let Some(first) = self.waiting.pop_front() else {
                 return;
             };
@@ -256,6 +260,10 @@ impl Leading {
         now_ms: u64,
     ) {
         let to = Some((from, id));
+        if !member.quorum.membership().contains(from) {
+            // It can follow the log only as a member. If not now, then when it asks next.
+            let _later = member.quorum.add_learner(from);
+        }
         match request {
             ControlRequest::Register(command) => self.register(env, member, to, &command, now_ms),
             ControlRequest::Heartbeat(mut heartbeat) => {
@@ -267,8 +275,8 @@ impl Leading {
                 }
                 let controller = Controller::new(&self.ahead, &Rules, POLICY);
                 let decided = self.sessions.heartbeat(&controller, &heartbeat, now_ms);
-                let decided = decided
-                    .map(|(reply, records)| (ControlReply::Heartbeat(reply), records));
+                let decided =
+                    decided.map(|(reply, records)| (ControlReply::Heartbeat(reply), records));
                 self.decide(env, member, (to, Some(node)), decided);
             }
             ControlRequest::Alter {
@@ -293,10 +301,6 @@ impl Leading {
         now_ms: u64,
     ) {
         let node = command.node_id;
-        if !member.quorum.membership().contains(node) {
-            // It can follow the log only as a member. Not now: it asks again.
-            let _later = member.quorum.add_learner(node);
-        }
         let before = self.ahead.broker(node).map(|broker| broker.epoch);
         let controller = Controller::new(&self.ahead, &Rules, POLICY);
         let decided = self.sessions.register(&controller, command, now_ms);

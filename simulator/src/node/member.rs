@@ -184,7 +184,13 @@ impl Member {
         }
         self.quorum.applied(self.applied);
         if let Some(wanted) = ready.wanted_snapshot {
-            match self.stored.restored.snapshot.as_ref().map(|mark| mark.index) {
+            match self
+                .stored
+                .restored
+                .snapshot
+                .as_ref()
+                .map(|mark| mark.index)
+            {
                 Some(index) if index >= wanted && !self.stored.content.is_empty() => {
                     let content = self.stored.content.clone();
                     self.quorum.snapshot_content(index, content);
@@ -214,7 +220,11 @@ impl Member {
 
     /// All up to a number is on the drive.
     pub(crate) fn written(&mut self, env: &mut Env, number: u64) {
-        while self.writes.front().is_some_and(|ready| ready.number <= number) {
+        while self
+            .writes
+            .front()
+            .is_some_and(|ready| ready.number <= number)
+        {
             let Some(ready) = self.writes.pop_front() else {
                 return;
             };
@@ -260,8 +270,10 @@ impl Member {
         for record in &records {
             tell!(env, "node {} applies {index}: {record:?}", self.node);
             if let Err(error) = self.image.apply(record) {
-                env.ledger
-                    .fail(format!("node {} can't apply {record:?}: {error}", self.node));
+                env.ledger.fail(format!(
+                    "node {} can't apply {record:?}: {error}",
+                    self.node
+                ));
             }
         }
         self.applied = index;

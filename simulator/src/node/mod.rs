@@ -124,7 +124,12 @@ impl Node {
         tell!(env, "node {} starts, life {}", self.id, self.life);
         let process = Process::new(env, self.id, self.life, stored);
         self.process = Some(Box::new(process));
-        for work in [Work::QuorumTick, Work::Tick, Work::Heartbeat, Work::Checkpoint] {
+        for work in [
+            Work::QuorumTick,
+            Work::Tick,
+            Work::Heartbeat,
+            Work::Checkpoint,
+        ] {
             let after = env.rng.between(0, 10 * MS);
             env.work_after(after, self.id, work);
         }
@@ -245,6 +250,16 @@ impl Node {
         {
             open.look(env);
         }
+    }
+
+    /// A replica of this node, in words.
+    pub(crate) fn describe(&self, partition: i32) -> Option<String> {
+        let open = self.process.as_ref()?.partitions.get(&partition)?;
+        let (end, stable) = (open.log.end(), open.log.stable_end());
+        Some(format!(
+            "log end {end}, stored {stable}: {:?}",
+            open.replica
+        ))
     }
 
     /// What keeps this node from rest, where all else is done: something about a partition.

@@ -27,8 +27,8 @@ struct Waiter {
     asker: Asker,
     end: i64,
     all: bool,
-    /// The last record: producer and sequence.
-    last: (u32, u64),
+    /// Producer and sequence.
+    record: (u32, u64),
 }
 
 /// What a partition wants of its process.
@@ -232,7 +232,7 @@ impl Partition {
     }
 
     fn done(&self, env: &mut Env, waiter: Waiter) -> ClientReply {
-        env.ledger.all_have(self.id, waiter.end, waiter.last);
+        env.ledger.all_have(self.id, waiter.end, waiter.record);
         ClientReply::Produced
     }
 
@@ -281,7 +281,12 @@ impl Partition {
         });
     }
 
-    pub(crate) fn isr_answer(&mut self, env: &mut Env, me: &Me, (request, answer): (u64, replica::IsrAnswer)) {
+    pub(crate) fn isr_answer(
+        &mut self,
+        env: &mut Env,
+        me: &Me,
+        (request, answer): (u64, replica::IsrAnswer),
+    ) {
         let now_ms = me.now_ms;
         self.call(env, me, |replica, log, out| {
             replica.isr_answer(request, answer, log, now_ms, out);
@@ -324,7 +329,9 @@ impl Partition {
         match said {
             Said::Follow(follow) => {
                 self.followers.insert(from, sender);
-                self.call(env, me, |r, log, out| r.on_follow(sender, &follow, log, out));
+                self.call(env, me, |r, log, out| {
+                    r.on_follow(sender, &follow, log, out)
+                });
             }
             Said::Progress(progress) => self.call(env, me, |r, log, out| {
                 r.on_progress(sender, &progress, log, now_ms, out);
@@ -466,13 +473,13 @@ impl Partition {
         (checkpoint, std::mem::take(&mut self.given))
     }
 
-    /// A producer's records.
+    /// A producer's record.
     pub(crate) fn produce(
         &mut self,
         env: &mut Env,
         me: &Me,
         (asker, all): (Asker, bool),
-        (producer, sequence, count): (u32, u64, u64),
+        (producer, sequence): (u32, u64),
     ) {
         let refused = match self.replica.check_append(all) {
             _ if me.full => Some("KAFKA_STORAGE_ERROR"),
@@ -484,9 +491,8 @@ impl Partition {
             self.out.replies.push((asker, ClientReply::Failed(why)));
             return;
         }
-        let last = (producer, sequence + count - 1);
         let place = match is_idempotent(producer) {
-            true => self.sequences.place(producer, sequence, count),
+            true => self.sequences.place(producer, sequence),
             false => Place::Next,
         };
         let end = match place {
@@ -496,13 +502,13 @@ impl Partition {
                 return;
             }
             Place::Known { end } => end,
-            Place::Next => self.log.end() + count as i64,
+            Place::Next => self.log.end() + 1,
         };
         let waiter = Waiter {
             asker,
             end,
             all,
-            last,
+            record: (producer, sequence),
         };
         if let Place::Known { .. } = place {
             env.ledger.count("repeated");
@@ -510,16 +516,16 @@ impl Partition {
             return;
         }
         let epoch = self.replica.leader_epoch();
-        env.ledger.appended(self.id, epoch, me.node, me.life);
-        for sequence in sequence..sequence + count {
-            let record = Record {
-                epoch,
-                producer,
-                sequence,
-            };
-            self.sequences.note(record, self.log.end());
-            self.log.append(record);
-        }
+        // A broker that is the only one goes on in the epoch it had: nobody else has records of it.
+        let life = if env.shape.nodes == 1 { 1 } else { me.life };
+        env.ledger.appended(self.id, epoch, me.node, life);
+        let record = Record {
+            epoch,
+            producer,
+            sequence,
+        };
+        self.sequences.note(record, self.log.end());
+        self.log.append(record);
         self.waiters.push(waiter);
         self.moved(env, me);
     }

@@ -144,7 +144,11 @@ impl Process {
     }
 
     fn hear(&mut self, env: &mut Env, me: &Me, sender: Sender, partition: i32, said: Said) {
-        tell!(env, "node {} hears {sender:?} {partition}: {said:?}", self.node);
+        tell!(
+            env,
+            "node {} hears {sender:?} {partition}: {said:?}",
+            self.node
+        );
         match self.partitions.get_mut(&partition) {
             Some(open) => open.hear(env, me, sender, said),
             None => {
@@ -204,12 +208,10 @@ impl Process {
                 partition,
                 producer,
                 sequence,
-                count,
                 all,
             } => match self.partitions.get_mut(&partition) {
                 Some(open) => {
-                    let batch = (producer, sequence, count);
-                    return open.produce(env, me, (asker, all), batch);
+                    return open.produce(env, me, (asker, all), (producer, sequence));
                 }
                 None => ClientReply::Failed("NOT_LEADER_OR_FOLLOWER"),
             },
@@ -284,7 +286,6 @@ impl Process {
             }
             Work::Cut { partition } => self.cut(env, me, drive, partition),
             Work::Connected(with) => {
-                env.joined(self.node, with);
                 self.session += 1;
                 for open in self.partitions.values_mut() {
                     open.connected(env, me, with, self.session);

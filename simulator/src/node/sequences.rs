@@ -47,7 +47,7 @@ impl Sequences {
     }
 
     /// Where a batch belongs. As with Kafka, any may come next of a producer that isn't known.
-    pub(crate) fn place(&self, producer: u32, sequence: u64, count: u64) -> Place {
+    pub(crate) fn place(&self, producer: u32, sequence: u64) -> Place {
         let Some(known) = self.0.get(&producer) else {
             return Place::Next;
         };
@@ -55,7 +55,7 @@ impl Sequences {
         if sequence == next {
             return Place::Next;
         }
-        match known.get(&(sequence + count - 1)) {
+        match known.get(&sequence) {
             Some(&last) => Place::Known { end: last + 1 },
             None => Place::Gap,
         }

@@ -511,6 +511,9 @@ fn answer_to(follow: &Follow, high_watermark: i64, log: &impl LogView) -> Answer
     }
     match log.epoch_end(position.last_epoch) {
         (epoch, _) if epoch < 0 => AnswerKind::Refused(Refusal::UnknownEpoch),
+        // All of that epoch is deleted here: where in it the logs part can't be told any more, and what the
+        // follower has of it may be what was never committed.
+        (epoch, end) if end <= start && log.latest_epoch() != Some(epoch) => out_of_range,
         (epoch, end) if epoch < position.last_epoch || end < position.end => {
             AnswerKind::Diverged { epoch, end }
         }

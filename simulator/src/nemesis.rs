@@ -131,7 +131,7 @@ impl World {
             Mend::Start(_) => node.start(&mut self.env),
             Mend::Resume(_) => {
                 for event in node.stopped.take().into_iter().flatten() {
-                    self.happen(event);
+                    self.env.after(0, event);
                 }
             }
             Mend::Join(from, to) => {

@@ -190,7 +190,10 @@ impl Partition {
             Effect::HighWatermark {
                 high_watermark,
                 enough,
-            } => self.all_have(env, high_watermark, enough),
+            } => {
+                self.look(env);
+                self.all_have(env, high_watermark, enough);
+            }
             Effect::LeadershipLost => {
                 if !env.breaks(Mutation::WaitersKept) {
                     self.fail_waiters(0, "NOT_LEADER_OR_FOLLOWER");
@@ -219,9 +222,6 @@ impl Partition {
             .partition(|waiter: &Waiter| waiter.all && waiter.end <= high_watermark);
         self.waiters = waiting;
         let done: Vec<Waiter> = done;
-        if !done.is_empty() {
-            self.look(env);
-        }
         for waiter in done {
             let reply = match enough {
                 true => self.done(env, waiter),
@@ -470,6 +470,7 @@ impl Partition {
         self.call(env, me, |replica, log, out| {
             replica.truncated(log, now_ms, out);
         });
+        self.write(env, me);
         (checkpoint, std::mem::take(&mut self.given))
     }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use quorum::Body as QuorumBody;
 
 use crate::ledger::Ledger;
-use crate::message::{Address, Body, Packet};
+use crate::message::{Address, Body, ControlRequest, Packet};
 use crate::mutation::Mutation;
 use crate::rng::Rng;
 use crate::shape::Shape;
@@ -226,7 +226,7 @@ impl Env {
         match packet.body {
             Body::Control { .. } | Body::Client { .. } => {
                 let delay = match self.breaks(Mutation::RequestsOvertake) {
-                    true => delay + self.rng.between(0, 400 * MS),
+                    true => delay + self.overtaken(&packet),
                     false => self.in_order(&packet, delay),
                 };
                 self.after(delay, Event::Deliver(packet));
@@ -251,6 +251,21 @@ impl Env {
                 self.after(delay, Event::Deliver(packet));
             }
             _ => self.after(delay, Event::Deliver(packet)),
+        }
+    }
+
+    /// For a mutation: how much later a request comes, to be overtaken by others.
+    fn overtaken(&mut self, packet: &Packet) -> Micros {
+        let alters = matches!(
+            packet.body,
+            Body::Control {
+                request: ControlRequest::Alter { .. },
+                ..
+            }
+        );
+        match alters && self.rng.chance(50) {
+            true => self.rng.between(0, 1500 * MS),
+            false => 0,
         }
     }
 

@@ -168,6 +168,8 @@ class Cluster:
 
     def add(self) -> Node:
         """One node more, which knows the others' quorum and isn't a voter of it."""
+        if len(self.nodes) == 1:
+            raise ClusterError("a node that was started alone has no quorum to join: start the cluster with --nodes 2 or more")
         with self._changing():
             node = self.layout.add_node()
             self._place(node)

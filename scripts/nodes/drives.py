@@ -6,12 +6,14 @@ The files behind the loop devices are sparse: only what is written takes room.
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from nodes.layout import ClusterError, Layout
 
 XFS_LEAST = 300 << 20
 FILLER = "filler"
+RELEASE_SECONDS = 20
 V1, V2 = Path("/sys/fs/cgroup/blkio"), Path("/sys/fs/cgroup")
 
 
@@ -66,8 +68,15 @@ def _mount_new(layout: Layout, drive: str) -> None:
 
 def unmake(drive: str) -> None:
     """Unmounts it and lets go of its loop device, whatever of it is there."""
-    if mounted(Path(drive)):
-        _run("umount", drive)
+    # The kernel may hold files of a process for a moment after it has ended.
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while mounted(Path(drive)):
+        try:
+            _run("umount", drive)
+        except ClusterError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
     for device in loop_devices(drive):
         _run("losetup", "--detach", device)
 

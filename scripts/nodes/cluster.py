@@ -87,6 +87,8 @@ class Cluster:
             raise ClusterError(f"a cluster is up already in {folder}: see scripts/cluster status, or take it down with scripts/cluster down")
         cluster = cls(layout)
         cluster._check(count)
+        if folder.exists() and any(entry.name != "lock" and not entry.name.startswith("node-") for entry in folder.iterdir()):
+            raise ClusterError(f"{folder} has files in it that aren't a cluster's: set OTTLA_CLUSTER_DIR to a new or empty folder")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:

@@ -101,6 +101,8 @@ class Cluster:
 
     def _check(self, count: int) -> None:
         layout = self.layout
+        if count < 1:
+            raise ClusterError("--nodes: one at least")
         if missing := drives.missing_tools(layout):
             raise ClusterError(f"missing: {', '.join(missing)}")
         if (layout.xfs or layout.netns) and os.geteuid():

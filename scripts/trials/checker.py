@@ -41,7 +41,10 @@ def _named(identity: int) -> str:
 
 
 class Checker:
-    def __init__(self) -> None:
+    def __init__(self, may_repeat: frozenset[int] = frozenset()) -> None:
+        """Producers that may repeat are those whose client is known to send records again as new ones."""
+        self._may_repeat = may_repeat
+        self.repeated = 0
         self._lock = threading.Lock()
         # By producer and partition: where each record was acknowledged.
         self._acked: dict[tuple[int, int], array] = {}
@@ -147,6 +150,8 @@ class Final:
         present = self._present.get(producer)
         if present is None or sequence >= len(present):
             self._checker.found("unknown", f"partition {self._partition}, offset {offset}: {name} was never sent")
+        elif present[sequence] and producer in self._checker._may_repeat:
+            self._checker.repeated += 1
         elif present[sequence]:
             self._checker.found("duplicate", f"partition {self._partition}, offset {offset}: {name} again")
         else:

@@ -84,6 +84,15 @@ class Finds(unittest.TestCase):
         checker, log = told()
         self.assertEqual(finish(checker, [*log, log[3]]), {"duplicate": 1})
 
+    def test_no_duplicate_of_a_producer_that_may_repeat(self):
+        checker, log = told()
+        checker._may_repeat = frozenset({1})
+        self.assertEqual(finish(checker, [*log, log[3]]), {})
+        self.assertEqual(checker.repeated, 1)
+        checker, log = told()
+        checker._may_repeat = frozenset({1})
+        self.assertEqual(finish(checker, [*log, log[2]]), {"duplicate": 1})
+
     def test_a_reordering(self):
         checker, log = told(acknowledge=False)
         log[10], log[12] = log[12], log[10]

@@ -9,8 +9,8 @@ from trials import plan, record, replicas
 from trials.outages import FOLLOWED, LED, Outages, percentile
 
 
-def batch(base: int, records: int, content: bytes = b"") -> bytes:
-    rest = bytes(11) + struct.pack(">i", records - 1) + bytes(34) + content
+def batch(base: int, records: int, content: bytes = b"", leader: int = 0, producer: tuple[int, int, int] = (-1, -1, -1)) -> bytes:
+    rest = struct.pack(">i", leader) + bytes(7) + struct.pack(">i", records - 1) + bytes(16) + struct.pack(">qhi", *producer) + bytes(4) + content
     return struct.pack(">qi", base, len(rest)) + rest
 
 
@@ -70,6 +70,17 @@ class Replicas(unittest.TestCase):
         self.assertEqual(replicas.difference(log, list(log)), "")
         self.assertIn("offset 3", replicas.difference(log, list(replicas.batches(batch(0, 3) + batch(3, 1, b"y")))))
         self.assertIn("in length", replicas.difference(log, log[:1]))
+
+    def test_sequences(self):
+        def wrong(*made: bytes) -> list[str]:
+            return list(replicas.out_of_sequence(list(replicas.batches(b"".join(made)))))
+
+        good = batch(0, 2, producer=(7, 0, 0)), batch(2, 1, leader=1, producer=(8, 3, 0)), batch(3, 1, leader=1, producer=(7, 0, 2))
+        self.assertEqual(wrong(*good), [])
+        self.assertEqual(wrong(*good, batch(4, 1, leader=1, producer=(7, 1, 0)), batch(5, 1, leader=1)), [])
+        for producer in ((7, 0, 2), (7, 0, 4), (7, 0, 0), (8, 2, 0), (8, 4, 1), (9, 0, 1)):
+            self.assertEqual(len(wrong(*good, batch(4, 1, leader=1, producer=producer))), 1, producer)
+        self.assertIn("leader epoch 0 after 1", wrong(*good, batch(4, 1))[0])
 
     def test_an_answer_is_taken_apart(self):
         records = batch(5, 2)

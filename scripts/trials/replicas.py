@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 FETCH, FETCH_VERSION = 1, 11
 HEAD = struct.Struct(">qi")  # base offset and length, before what the length counts
-LAST_DELTA = 23
+# From the start of a batch: leader epoch; the last record's offset in it; producer id, its epoch, first sequence number.
+LEADER_EPOCH, LAST_DELTA, PRODUCER = 12, 23, 43
+BATCH_HEAD = 61
 MAX_BYTES = 4 << 20
 PATIENCE_SECONDS = 30
 
@@ -22,6 +24,10 @@ PATIENCE_SECONDS = 30
 class Batch(NamedTuple):
     base: int
     after: int
+    leader_epoch: int
+    producer: int
+    producer_epoch: int
+    sequence: int
     digest: bytes
 
 
@@ -38,13 +44,15 @@ class Unreadable(Exception):
 def batches(records: bytes) -> Iterator[Batch]:
     """Whole batches, up to the first that isn't, or to zeros that were allocated ahead."""
     at = 0
-    while at + LAST_DELTA + 4 <= len(records):
+    while at + BATCH_HEAD <= len(records):
         base, length = HEAD.unpack_from(records, at)
         end = at + HEAD.size + length
         if length <= 0 or end > len(records):
             return
+        (leader_epoch,) = struct.unpack_from(">i", records, at + LEADER_EPOCH)
         (delta,) = struct.unpack_from(">i", records, at + LAST_DELTA)
-        yield Batch(base, base + delta + 1, hashlib.blake2b(records[at:end], digest_size=16).digest())
+        digest = hashlib.blake2b(records[at:end], digest_size=16).digest()
+        yield Batch(base, base + delta + 1, leader_epoch, *struct.unpack_from(">qhi", records, at + PRODUCER), digest)
         at = end
 
 
@@ -129,6 +137,24 @@ def difference(one: list[Batch], other: list[Batch]) -> str:
     if len(one) != len(other):
         return f"in length: {len(one)} batches to {one[-1].after if one else 0}, and {len(other)} to {other[-1].after if other else 0}"
     return ""
+
+
+def out_of_sequence(log: list[Batch]) -> Iterator[str]:
+    """What a broker must not have taken: a hole or a repetition in a producer's sequence numbers, or an epoch that goes back."""
+    leader_epoch = -1
+    latest: dict[int, tuple[int, int]] = {}
+    for batch in log:
+        if batch.leader_epoch < leader_epoch:
+            yield f"offset {batch.base}: leader epoch {batch.leader_epoch} after {leader_epoch}"
+        leader_epoch = batch.leader_epoch
+        if batch.producer < 0:
+            continue
+        epoch, next_ = latest.get(batch.producer, (-1, 0))
+        wanted = next_ if batch.producer_epoch == epoch else 0
+        if batch.producer_epoch < epoch or batch.sequence != wanted:
+            yield (f"offset {batch.base}: producer id {batch.producer} has epoch {batch.producer_epoch} and sequence number {batch.sequence} after "
+                   f"epoch {epoch}, where {next_} comes next")
+        latest[batch.producer] = batch.producer_epoch, batch.sequence + batch.after - batch.base
 
 
 def segments(drives: list[Path], topic: str, partition: int) -> list[Path]:

@@ -58,13 +58,15 @@ class Watcher(load.Worker):
 
 
 class Trial:
-    def __init__(self, cluster: Cluster, partitions: int, min_in_sync: int, say):
+    def __init__(self, cluster: Cluster, partitions: int, producers: int, min_in_sync: int, say):
         self.cluster, self.partitions, self.say = cluster, partitions, say
         self.replicas = min(3, len(cluster.nodes))
-        self.checker, self.outages = Checker(), Outages()
+        self.producers = producers
+        self.checker, self.outages = Checker(frozenset(filter(load.pipelined, range(producers)))), Outages()
         self.watcher = Watcher(cluster.bootstrap, partitions)
         self.workers: list[load.Worker] = []
         self.senders: list[load.Sender] = []
+        self.ends: dict[int, int] = {}
         self._make_topic(min_in_sync)
 
     def _make_topic(self, min_in_sync: int) -> None:
@@ -75,10 +77,10 @@ class Trial:
         if not self.watcher.await_in_sync(self.replicas, IN_SYNC_SECONDS):
             raise ClusterError(f"the new topic's replicas aren't in sync after {IN_SYNC_SECONDS} s")
 
-    def start_load(self, producers: int, rate: float, seed: int) -> None:
+    def start_load(self, rate: float, seed: int) -> None:
         cluster, checker = self.cluster, self.checker
-        self.senders = [load.Sender(number, cluster.bootstrap, TOPIC, self.partitions, rate / producers, checker, self.outages)
-                        for number in range(producers)]
+        self.senders = [load.Sender(number, cluster.bootstrap, TOPIC, self.partitions, rate / self.producers, checker, self.outages)
+                        for number in range(self.producers)]
         self.workers = [*self.senders, load.Follower(0, cluster.bootstrap, TOPIC, self.partitions, checker),
                         load.Wanderer(cluster.bootstrap, TOPIC, self.partitions, checker, seed)]
         for worker in self.workers:
@@ -209,7 +211,7 @@ class Trial:
             self.checker.found("unavailable", f"partition {partition} took nothing any more after {fault.kind}")
         self.say("reading all partitions")
         for partition in range(self.partitions):
-            load.read_whole(self.cluster.bootstrap, TOPIC, partition, self.checker, READ_SECONDS)
+            self.ends[partition] = load.read_whole(self.cluster.bootstrap, TOPIC, partition, self.checker, READ_SECONDS)
         self._compare()
         self.watcher.stopping.set()
         self.watcher.join(10)
@@ -232,7 +234,7 @@ class Trial:
         self.settle()
         whole: dict[int, list[replicas.Batch]] = {}
         for partition in range(self.partitions):
-            end = len(self.checker._seen.get(partition, ()))
+            end = self.ends[partition]
             for node in self.cluster.nodes:
                 try:
                     with replicas.Replica(node.host, node.port) as replica:
@@ -243,6 +245,9 @@ class Trial:
                 first = whole.setdefault(partition, read)
                 if different := replicas.difference(first, read):
                     self.checker.found("replicas differ", f"partition {partition}, read from node {node.id}: {different}")
+        for partition, log in whole.items():
+            for wrong in replicas.out_of_sequence(log):
+                self.checker.found("out of sequence", f"partition {partition}, {wrong}")
         for node in self.cluster.nodes:
             self._stop(node.id)
         for node in self.cluster.nodes:

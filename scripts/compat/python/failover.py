@@ -25,7 +25,8 @@ def watch_input(line: Callable[[str], None]) -> threading.Thread:
 def produce(args: argparse.Namespace) -> None:
     failed: list[str] = []
     given = watch_input(lambda _: None)
-    producer = Producer({"bootstrap.servers": args.bootstrap, "acks": "all", "enable.idempotence": True})
+    # One request at a time: with more, librdkafka may send records that were written anew, as new ones, when a leader fails.
+    producer = Producer({"bootstrap.servers": args.bootstrap, "acks": "all", "enable.idempotence": True, "max.in.flight": 1})
     began, sent = time.monotonic(), 0
     while given.is_alive() and not failed:
         partition, sequence = sent % args.partitions, sent // args.partitions

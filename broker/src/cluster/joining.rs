@@ -65,7 +65,7 @@ impl Cluster {
                     dir.display()
                 )));
             }
-            let mut theirs = known.voters.clone();
+            let mut theirs = known.voters;
             theirs.sort_unstable();
             // It was meant to be there from the beginning, and comes late; else it has to be taken in.
             return Ok(if theirs == voters { first } else { Begin::Join });

@@ -169,7 +169,16 @@ pub struct BrokerConfig {
     pub max_request_partitions: usize,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: i64,
+    /// `replica.lag.time.max.ms`.
+    pub replica_lag_time_max_ms: u64,
+    /// `replica.high.watermark.checkpoint.interval.ms`.
+    pub watermark_checkpoint_interval_ms: u64,
+    /// Whether `replica.selector.class` has consumers read from followers in their rack.
+    pub rack_aware_reads: bool,
 }
+
+/// Kafka's class for `replica.selector.class` that has consumers read in their own rack (KIP-392).
+const RACK_AWARE: &str = "RackAwareReplicaSelector";
 
 impl BrokerConfig {
     /// The settings in force.
@@ -189,6 +198,14 @@ impl BrokerConfig {
             fetch_session_slots: number(layers, "max.incremental.fetch.session.cache.slots")?,
             max_request_partitions: number(layers, "max.request.partition.size.limit")?,
             producer_id_expiration_ms: number(layers, "producer.id.expiration.ms")?,
+            replica_lag_time_max_ms: number(layers, "replica.lag.time.max.ms")?,
+            watermark_checkpoint_interval_ms: number(
+                layers,
+                "replica.high.watermark.checkpoint.interval.ms",
+            )?,
+            rack_aware_reads: layers
+                .get("replica.selector.class")
+                .is_some_and(|class| class.trim().rsplit('.').next() == Some(RACK_AWARE)),
         })
     }
 }

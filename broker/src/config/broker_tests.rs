@@ -250,6 +250,9 @@ fn every_field_comes_from_its_layer() {
         fetch_session_slots: 1000,
         max_request_partitions: 2000,
         producer_id_expiration_ms: 9,
+        replica_lag_time_max_ms: 30_000,
+        watermark_checkpoint_interval_ms: 5_000,
+        rack_aware_reads: false,
     };
     assert_eq!(config, expected);
 }

@@ -214,6 +214,8 @@ impl Shard {
             drives: RefCell::new(drives),
             owners: RefCell::default(),
             replicas: RefCell::default(),
+            peers: Rc::new(super::unconnected::Unconnected),
+            watermarks: RefCell::default(),
             routes: super::routes::Routes::default(),
             image: RefCell::new(Image::new()),
             request_memory: Credit::new(memory.requests),
@@ -313,6 +315,7 @@ impl Shard {
         // One by one, thousands of logs would take longer than what is told to stop is commonly given.
         let closed = several(self.partitions().into_iter().map(close_log)).await;
         let mut clean = closed.into_iter().all(|closed| closed);
+        self.write_watermarks().await;
         for drive in self.drives() {
             if let Err(error) = drive.close(clean).await {
                 tracing::warn!(drive = %drive.path().display(), %error, "a drive did not close cleanly");

@@ -17,7 +17,7 @@ use super::several::several;
 use super::{Replica, Shard};
 use crate::config::{Overrides, TopicConfig};
 use crate::meta::Committed;
-use crate::partition::{Given, Opened, Partition, PartitionId, Place, log_config, replay};
+use crate::partition::{Given, Opened, Partition, PartitionId, Peers, Place, log_config, replay};
 use crate::producers::Producers;
 use metadata::{BrokerRecord, Image, Record, ResourceType};
 use replica::Peer;
@@ -137,7 +137,7 @@ impl Shard {
                     partition.peer_changed(peer);
                 }
             }
-            self.peers.peer_changed(node);
+            self.replication.peer_changed(node);
         }
     }
 
@@ -322,7 +322,7 @@ impl Shard {
         };
         let place = Place {
             node: self.node_id(),
-            peers: Rc::clone(&self.peers),
+            peers: Rc::clone(&self.replication) as Rc<dyn Peers>,
             watermarks,
             lag_max_ms: self.settings().replica_lag_time_max_ms,
         };
@@ -348,7 +348,7 @@ impl Shard {
         let id = partition.id();
         // Where the partition lives on, whoever waits here is told who leads it.
         self.assign(&partition);
-        self.peers.removed(id);
+        self.replication.removed(id);
         delete(&partition).await;
         drop(partition);
         self.replicas.borrow_mut().remove(&id);

@@ -19,7 +19,6 @@ pub mod router;
 pub mod routes;
 mod several;
 mod start;
-mod unconnected;
 mod watermarks;
 
 use std::cell::{Cell, RefCell};
@@ -29,8 +28,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kafka_protocol::ResponseError;
-use net::connection::Shutdown;
 use net::NodeEndpoint;
+use net::connection::Shutdown;
 use rt::sync::Credit;
 use storage::{Drive, TailBudget, Watermarks};
 use uuid::Uuid;
@@ -38,7 +37,8 @@ use uuid::Uuid;
 use crate::admin::metrics::ShardMetrics;
 use crate::api::session::Sessions;
 use crate::config::{BrokerConfig, Layers, NodeConfig, Overrides};
-use crate::partition::{Partition, PartitionId, Peers};
+use crate::partition::{Partition, PartitionId};
+use crate::replication::Replication;
 use metadata::{Image, ResourceType};
 use reads::RemoteWaits;
 use router::Router;
@@ -105,8 +105,6 @@ pub struct Shard {
     /// The log directories found on the drives at the start, until they are opened.
     found: RefCell<apply::FoundLogs>,
     replicas: RefCell<HashMap<PartitionId, Replica>>,
-    /// The way from its partitions to other nodes.
-    peers: Rc<dyn Peers>,
     /// The high watermarks that its drives keep.
     watermarks: RefCell<HashMap<Uuid, Watermarks>>,
     routes: Routes,
@@ -132,12 +130,19 @@ pub struct Shard {
     /// Whether all of the node is up; only the control shard knows.
     pub ready: Cell<bool>,
     control: RefCell<Option<Rc<control::Control>>>,
+    /// The way from its partitions to other nodes.
+    replication: Rc<Replication>,
 }
 
 impl Shard {
     /// This node's id.
     pub fn node_id(&self) -> i32 {
         self.node.config.node_id
+    }
+
+    /// Replication with the shards of other nodes.
+    pub fn replication(&self) -> &Rc<Replication> {
+        &self.replication
     }
 
     /// The topics as requests look them up.

@@ -27,6 +27,7 @@ use crate::api::session::Sessions;
 use crate::config::{BrokerConfig, NodeConfig};
 use crate::meta::MetaLogError;
 use crate::partition::Partition;
+use crate::replication::Replication;
 use metadata::Image;
 
 /// Why a node does not come up, or had to go down.
@@ -208,13 +209,14 @@ impl Shard {
             .map_err(|error| ServeError::Settings(error.to_string()))?;
         let step = i32::try_from(node.shards).unwrap_or(1);
         let first_session = node.session_base * step + i32::try_from(id.0).unwrap_or(0);
-        let shard = Rc::new(Self {
+        let number = u16::try_from(id.0).unwrap_or(u16::MAX);
+        let shard = Rc::new_cyclic(|this| Self {
             id,
+            replication: Replication::of_shard(node.config.node_id, number, this.clone()),
             router,
             drives: RefCell::new(drives),
             owners: RefCell::default(),
             replicas: RefCell::default(),
-            peers: Rc::new(super::unconnected::Unconnected),
             watermarks: RefCell::default(),
             routes: super::routes::Routes::default(),
             image: RefCell::new(Image::new()),
@@ -312,6 +314,7 @@ impl Shard {
 
     /// Closes logs and drives; true if all of it is on the drives.
     async fn close_partitions(self: &Rc<Self>) -> bool {
+        self.replication().stop();
         // One by one, thousands of logs would take longer than what is told to stop is commonly given.
         let closed = several(self.partitions().into_iter().map(close_log)).await;
         let mut clean = closed.into_iter().all(|closed| closed);

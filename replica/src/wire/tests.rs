@@ -154,7 +154,11 @@ fn short_records_share_a_piece() {
     let given = [&short, &short, &long, &short, &short].map(Bytes::clone);
     writer.push_records(number, &header, &given).unwrap();
     let frame = writer.finish();
-    assert_eq!(frame.pieces.len(), 4, "the length, two of short ones, the long one");
+    assert_eq!(
+        frame.pieces.len(),
+        4,
+        "the length, two of short ones, the long one"
+    );
     let read: Vec<_> = messages(content(&frame)).map(Result::unwrap).collect();
     let all = given.concat();
     assert!(matches!(&read[..], [Message::Records { bytes, .. }] if *bytes == all));

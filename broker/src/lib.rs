@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod api;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod meta;
 pub mod partition;

@@ -13,9 +13,8 @@ use uuid::Uuid;
 
 use super::NO_OPERATIONS;
 use crate::shard::Shard;
-use crate::shard::control::ControlError;
 use crate::shard::routes::{PartitionRoute, TopicRoute};
-use metadata::{CreateTopic, MetaError};
+use metadata::CreateTopic;
 
 /// Where a client is told to connect.
 pub struct Advertised {
@@ -110,15 +109,15 @@ async fn by_name(shard: &Rc<Shard>, name: TopicName, may_create: bool) -> Metada
         assignments: Vec::new(),
         configs: Vec::new(),
     };
-    match shard.create_topic(command, false).await {
-        // Another client may have been first.
-        Ok(()) | Err(ControlError::Refused(MetaError::TopicExists(_))) => {
-            match shard.routes().by_name(&name) {
-                Some(route) => topic_row(shard, &route),
-                None => error_row(Named::Name(name), ResponseError::LeaderNotAvailable.code()),
-            }
-        }
-        Err(error) => error_row(Named::Name(name), error.code()),
+    let created = shard.create_topic(command, false).await;
+    let code = created.map_or_else(|error| error.code(), |()| 0);
+    // Another client may have been first.
+    if code != 0 && code != ResponseError::TopicAlreadyExists.code() {
+        return error_row(Named::Name(name), code);
+    }
+    match shard.routes().by_name(&name) {
+        Some(route) => topic_row(shard, &route),
+        None => error_row(Named::Name(name), ResponseError::LeaderNotAvailable.code()),
     }
 }
 

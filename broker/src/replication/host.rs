@@ -49,7 +49,7 @@ impl Shard {
     ///
     /// # Errors
     /// [`ServeError::Listen`].
-    pub async fn listen_replication(
+    pub fn listen_replication(
         self: &Rc<Self>,
         address: SocketAddr,
     ) -> Result<SocketAddr, ServeError> {
@@ -59,20 +59,6 @@ impl Shard {
             source,
             flag: "--internal",
         })
-    }
-
-    /// Asks the controller for other ISRs: an answer for each, in the same order.
-    pub async fn alter_isr(
-        self: &Rc<Self>,
-        changes: Vec<(PartitionId, IsrChange)>,
-    ) -> Vec<IsrAnswer> {
-        tracing::warn!(changes = changes.len(), "there is no controller to ask");
-        vec![IsrAnswer::Unknown; changes.len()]
-    }
-
-    /// Asks the controller to end a leadership of this node's.
-    pub async fn resign(self: &Rc<Self>, partition: PartitionId, leader_epoch: i32) {
-        tracing::warn!(?partition, leader_epoch, "there is no controller to ask");
     }
 }
 

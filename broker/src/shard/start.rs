@@ -30,6 +30,9 @@ use crate::partition::Partition;
 use crate::replication::Replication;
 use metadata::Image;
 
+/// How long the others may take to lead in the place of a node that stops.
+const LEAVE_LIMIT: Duration = Duration::from_secs(10);
+
 /// Why a node does not come up, or had to go down.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -55,6 +58,9 @@ pub enum ServeError {
     /// The metadata can't be read.
     #[error(transparent)]
     Metadata(#[from] MetaLogError),
+    /// The cluster doesn't take the node.
+    #[error("the cluster doesn't take this node: {0}")]
+    Refused(String),
     /// The settings contradict each other.
     #[error("{0}")]
     Settings(String),
@@ -249,8 +255,8 @@ impl Shard {
     /// The control shard's life: brings the node up, waits to be told, brings it down.
     async fn run_node(self: &Rc<Self>, mailbox: Mailbox<Stop>) -> Result<(), ServeError> {
         let begun = rt::time::now();
-        let control = Rc::new(self.open_metadata().await?);
-        self.take_in_drives(&control).await?;
+        let (control, internal) = self.open_metadata().await?;
+        self.take_in_drives(&control, internal).await?;
         self.take_control(Rc::clone(&control));
         let admin = crate::admin::start(self).await?;
         let opened = self.run_on_all(|shard| {
@@ -267,6 +273,9 @@ impl Shard {
         for listening in listening.await {
             listening?;
         }
+        let (beating, shard) = (Rc::clone(&control), Rc::clone(self));
+        rt::task::spawn(beating.beat_for_ever(shard)).detach();
+        control.unfenced().await;
         self.ready.set(true);
         tracing::info!(
             listen = %self.node.config.listen,
@@ -284,12 +293,16 @@ impl Shard {
     async fn bring_down(self: &Rc<Self>, control: &Control) {
         let begun = rt::time::now();
         self.ready.set(false);
+        if self.settings().controlled_shutdown {
+            control.take_leave(self, LEAVE_LIMIT).await;
+        }
         tracing::info!("stopping: connections finish what they have begun");
         self.run_on_all(|shard| {
             let shard = Rc::clone(shard);
             async move { shard.close_connections().await }
         })
         .await;
+        control.part();
         // Before the drives: the metadata lies on the first one.
         if let Err(error) = control.close().await {
             tracing::warn!(%error, "the metadata did not close cleanly");

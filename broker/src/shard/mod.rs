@@ -29,8 +29,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kafka_protocol::ResponseError;
-use net::connection::Shutdown;
 use net::NodeEndpoint;
+use net::connection::Shutdown;
 use rt::sync::Credit;
 use storage::{Drive, TailBudget, Watermarks};
 use uuid::Uuid;
@@ -199,9 +199,10 @@ impl Shard {
             Some(Replica::Online(partition)) => Ok(Rc::clone(partition)),
             Some(Replica::Opening) => Err(PartitionUnavailable::Opening),
             Some(Replica::Offline(why)) => Err(PartitionUnavailable::Offline(why.clone())),
-            Some(Replica::Removing) => Err(PartitionUnavailable::NotHere),
-            None if self.routes.has(id) => Err(PartitionUnavailable::NotHere),
-            None => Err(PartitionUnavailable::Unknown),
+            Some(Replica::Removing) | None if self.routes.has(id) => {
+                Err(PartitionUnavailable::NotHere)
+            }
+            Some(Replica::Removing) | None => Err(PartitionUnavailable::Unknown),
         }
     }
 

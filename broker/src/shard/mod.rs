@@ -204,9 +204,10 @@ impl Shard {
             Some(Replica::Online(partition)) => Ok(Rc::clone(partition)),
             Some(Replica::Opening) => Err(PartitionUnavailable::Opening),
             Some(Replica::Offline(why)) => Err(PartitionUnavailable::Offline(why.clone())),
-            Some(Replica::Removing) => Err(PartitionUnavailable::NotHere),
-            None if self.routes.has(id) => Err(PartitionUnavailable::NotHere),
-            None => Err(PartitionUnavailable::Unknown),
+            Some(Replica::Removing) | None if self.routes.has(id) => {
+                Err(PartitionUnavailable::NotHere)
+            }
+            Some(Replica::Removing) | None => Err(PartitionUnavailable::Unknown),
         }
     }
 

@@ -33,11 +33,10 @@ pub(super) async fn describe(
 ) -> DescribeQuorumResponse {
     let response = DescribeQuorumResponse::default();
     if !asks_for_metadata(&request) {
-        return unknown(request, version);
+        return unknown(request);
     }
     let state = match shard.describe_quorum().await {
         Ok(state) => state,
-        Err(error) if version < 2 => return response.with_error_code(error.code()),
         Err(error) => {
             return response
                 .with_error_code(error.code())
@@ -51,10 +50,10 @@ pub(super) async fn describe(
     let topic = TopicData::default()
         .with_topic_name(TopicName(text(METADATA_TOPIC)))
         .with_partitions(vec![partition]);
-    let response = response.with_topics(vec![topic]);
+    let response = response.with_error_message(None).with_topics(vec![topic]);
     match version {
         ..2 => response,
-        _ => response.with_error_message(None).with_nodes(nodes),
+        _ => response.with_nodes(nodes),
     }
 }
 
@@ -67,17 +66,14 @@ fn asks_for_metadata(request: &DescribeQuorumRequest) -> bool {
 }
 
 /// The answer to whoever asks for the quorum of something else.
-fn unknown(request: DescribeQuorumRequest, version: i16) -> DescribeQuorumResponse {
+fn unknown(request: DescribeQuorumRequest) -> DescribeQuorumResponse {
     let error = ResponseError::UnknownTopicOrPartition;
     let topics = request.topics.into_iter().map(|topic| {
         let rows = topic.partitions.iter().map(|one| {
-            let row = PartitionData::default()
+            PartitionData::default()
                 .with_partition_index(one.partition_index)
-                .with_error_code(error.code());
-            match version {
-                ..2 => row,
-                _ => row.with_error_message(Some(text("only the metadata has a quorum"))),
-            }
+                .with_error_code(error.code())
+                .with_error_message(Some(text("only the metadata has a quorum")))
         });
         let rows = rows.collect();
         TopicData::default()
@@ -104,17 +100,14 @@ fn partition_row(image: &Image, state: &QuorumState, version: i16) -> PartitionD
         }
     };
     let epoch = i32::try_from(state.term).unwrap_or(i32::MAX);
-    let row = PartitionData::default()
+    PartitionData::default()
+        .with_error_message(None)
         .with_partition_index(0)
         .with_leader_id(BrokerId(state.leader))
         .with_leader_epoch(epoch)
         .with_high_watermark(state.high_watermark)
         .with_current_voters(state.voters.iter().map(replica).collect())
-        .with_observers(state.observers.iter().map(replica).collect());
-    match version {
-        ..2 => row,
-        _ => row.with_error_message(None),
-    }
+        .with_observers(state.observers.iter().map(replica).collect())
 }
 
 /// The directory by which Kafka's clients know a member; nil where the node isn't registered.

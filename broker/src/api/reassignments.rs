@@ -117,7 +117,7 @@ fn is_idle(outcome: &Outcome) -> bool {
 fn election_row(index: i32, outcome: Outcome) -> PartitionResult {
     let row = PartitionResult::default().with_partition_id(index);
     match outcome {
-        None => row,
+        None => row.with_error_message(None),
         Some((code, why)) => row
             .with_error_code(code)
             .with_error_message(Some(text(&why))),

@@ -14,4 +14,5 @@ pub mod meta;
 pub mod partition;
 pub mod process;
 pub mod producers;
+pub mod replication;
 pub mod shard;

@@ -183,7 +183,16 @@ pub struct BrokerConfig {
     pub leader_imbalance: Option<u32>,
     /// `controlled.shutdown.enable`.
     pub controlled_shutdown: bool,
+    /// `replica.lag.time.max.ms`.
+    pub replica_lag_time_max_ms: u64,
+    /// `replica.high.watermark.checkpoint.interval.ms`.
+    pub watermark_checkpoint_interval_ms: u64,
+    /// Whether `replica.selector.class` has consumers read from followers in their rack.
+    pub rack_aware_reads: bool,
 }
+
+/// Kafka's class for `replica.selector.class` that has consumers read in their own rack (KIP-392).
+const RACK_AWARE: &str = "RackAwareReplicaSelector";
 
 impl BrokerConfig {
     /// The settings in force.
@@ -215,6 +224,14 @@ impl BrokerConfig {
                 false => None,
             },
             controlled_shutdown: flag(layers, "controlled.shutdown.enable")?,
+            replica_lag_time_max_ms: number(layers, "replica.lag.time.max.ms")?,
+            watermark_checkpoint_interval_ms: number(
+                layers,
+                "replica.high.watermark.checkpoint.interval.ms",
+            )?,
+            rack_aware_reads: layers
+                .get("replica.selector.class")
+                .is_some_and(|class| class.trim().rsplit('.').next() == Some(RACK_AWARE)),
         })
     }
 }

@@ -258,6 +258,9 @@ fn every_field_comes_from_its_layer() {
         leader_imbalance: Some(10),
         controlled_shutdown: true,
         producer_id_expiration_ms: 9,
+        replica_lag_time_max_ms: 30_000,
+        watermark_checkpoint_interval_ms: 5_000,
+        rack_aware_reads: false,
     };
     assert_eq!(config, expected);
 }

@@ -27,6 +27,7 @@ use crate::api::session::Sessions;
 use crate::config::{BrokerConfig, NodeConfig};
 use crate::meta::MetaLogError;
 use crate::partition::Partition;
+use crate::replication::Replication;
 use metadata::Image;
 
 /// How long the others may take to lead in the place of a node that stops.
@@ -214,12 +215,15 @@ impl Shard {
             .map_err(|error| ServeError::Settings(error.to_string()))?;
         let step = i32::try_from(node.shards).unwrap_or(1);
         let first_session = node.session_base * step + i32::try_from(id.0).unwrap_or(0);
-        let shard = Rc::new(Self {
+        let number = u16::try_from(id.0).unwrap_or(u16::MAX);
+        let shard = Rc::new_cyclic(|this| Self {
             id,
+            replication: Replication::of_shard(node.config.node_id, number, this.clone()),
             router,
             drives: RefCell::new(drives),
             owners: RefCell::default(),
             replicas: RefCell::default(),
+            watermarks: RefCell::default(),
             routes: super::routes::Routes::default(),
             image: RefCell::new(Image::new()),
             request_memory: Credit::new(memory.requests),
@@ -324,9 +328,11 @@ impl Shard {
 
     /// Closes logs and drives; true if all of it is on the drives.
     async fn close_partitions(self: &Rc<Self>) -> bool {
+        self.replication().stop();
         // One by one, thousands of logs would take longer than what is told to stop is commonly given.
         let closed = several(self.partitions().into_iter().map(close_log)).await;
         let mut clean = closed.into_iter().all(|closed| closed);
+        self.write_watermarks().await;
         for drive in self.drives() {
             if let Err(error) = drive.close(clean).await {
                 tracing::warn!(drive = %drive.path().display(), %error, "a drive did not close cleanly");
@@ -358,13 +364,4 @@ async fn reserve_base(path: &PathBuf) -> std::io::Result<u64> {
 fn session_base() -> i32 {
     let random = Uuid::new_v4().as_u128();
     1 + (random & 0xf_ffff) as i32
-}
-
-impl Shard {
-    pub(super) fn listen_replication(
-        self: &Rc<Self>,
-        address: SocketAddr,
-    ) -> Result<SocketAddr, ServeError> {
-        free_address(address, "--internal")
-    }
 }

@@ -56,14 +56,14 @@ fn retention_by_size_and_by_time_deletes_whole_segments() {
     on_disk(async |path| {
         let drive = open_drive(&path).await;
         let log = filled(&drive).await;
-        let kept = log.retain(T0 + 1_000_000).await.unwrap();
+        let kept = log.retain(T0 + 1_000_000, i64::MAX).await.unwrap();
         assert_eq!((kept.segments, kept.log_start), (0, 0));
 
         log.set_config(LogConfig {
             retention_bytes: 200_000,
             ..config()
         });
-        let kept = log.retain(T0).await.unwrap();
+        let kept = log.retain(T0, i64::MAX).await.unwrap();
         assert!(kept.segments >= 4 && log.log_start() > 0, "{kept:?}");
         assert!(
             (200_000..250_000).contains(&log.size_bytes()),
@@ -85,7 +85,7 @@ fn retention_by_size_and_by_time_deletes_whole_segments() {
         });
         let before = log.log_start();
         // Records older than number 250 have expired.
-        let kept = log.retain(T0 + 350_000).await.unwrap();
+        let kept = log.retain(T0 + 350_000, i64::MAX).await.unwrap();
         assert!(kept.segments >= 1 && log.log_start() > before);
         assert!(
             (200..=250).contains(&log.log_start()),
@@ -110,13 +110,19 @@ fn an_expired_active_segment_is_closed_and_its_offsets_stay_given() {
             retention_ms: 1000,
             ..config()
         });
-        let kept = log.retain(T0 + 10_000_000).await.unwrap();
+        let kept = log.retain(T0 + 10_000_000, i64::MAX).await.unwrap();
         assert_eq!(
             (kept.log_start, log.size_bytes(), log.segments()),
             (400, 0, 1)
         );
         assert!(files(log.path(), ".log").is_empty());
-        assert_eq!(log.retain(T0 + 10_000_000).await.unwrap().segments, 0);
+        assert_eq!(
+            log.retain(T0 + 10_000_000, i64::MAX)
+                .await
+                .unwrap()
+                .segments,
+            0
+        );
         assert!(matches!(log.read(400, 400, 1, true), Read::Empty));
         // Killed here, the log still knows where it was.
         copy_folder(&live, &path.join("image"));

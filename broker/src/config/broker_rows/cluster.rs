@@ -45,7 +45,7 @@ pub(super) const ROWS: &[BrokerRow] = rows! {
     Fixed ["unclean.leader.election.interval.ms", Long, "300000", AtLeast(1), Stored,
            "How often partitions without a leader are looked at."];
     Fixed ["controller.socket.timeout.ms", Int, "30000", Any, Stored, "How long a controller's connection may be silent."];
-    Fixed ["replica.lag.time.max.ms", Long, "30000", Any, Stored, "After how long a lagging replica leaves the ISR."];
+    Fixed ["replica.lag.time.max.ms", Long, "30000", AtLeast(1), Honoured, "After how long a lagging replica leaves the ISR."];
     Fixed ["replica.socket.timeout.ms", Int, "30000", Any, Stored, "How long a replica's connection may be silent."];
     Fixed ["replica.socket.receive.buffer.bytes", Int, "65536", Any, Stored, "The kernel's buffer of a replica."];
     Fixed ["replica.fetch.max.bytes", Int, "1048576", AtLeast(0), Stored, "Bytes a partition in a replica's fetch."];
@@ -53,9 +53,10 @@ pub(super) const ROWS: &[BrokerRow] = rows! {
     Fixed ["replica.fetch.min.bytes", Int, "1", Any, Stored, "What a replica's fetch waits for."];
     Fixed ["replica.fetch.backoff.ms", Int, "1000", AtLeast(0), Stored, "The pause after a replica's failed fetch."];
     Fixed ["replica.fetch.response.max.bytes", Int, "10485760", AtLeast(0), Stored, "Bytes in a replica's fetch."];
-    Fixed ["replica.high.watermark.checkpoint.interval.ms", Long, "5000", Any, Stored,
+    Fixed ["replica.high.watermark.checkpoint.interval.ms", Long, "5000", AtLeast(1), Honoured,
            "How often high watermarks are written."];
-    Fixed ["replica.selector.class", Text, null, Any, Stored, "A Java class that picks the replica a consumer reads."];
+    Fixed ["replica.selector.class", Text, null, Any, Honoured,
+           "RackAwareReplicaSelector, as Kafka's class is called, has consumers read in their own rack; all else, from leaders."];
     Cluster ["num.replica.fetchers", Int, "1", AtLeast(1), Stored, "Threads that replicate; here a shard per core."];
     Fixed ["num.replica.alter.log.dirs.threads", Int, null, Any, Stored, "Threads that move replicas between drives."];
     Cluster ["leader.replication.throttled.rate", Long, "9223372036854775807", AtLeast(0), Stored,

@@ -57,6 +57,12 @@ impl Work {
         self.cutting.is_some()
     }
 
+    /// Whether something is being done to the log that takes its time.
+    #[cfg(test)]
+    pub(super) fn is_under_way(&self) -> bool {
+        self.is_cutting() || self.raising.is_some()
+    }
+
     /// The high watermark that is true of the log as it is on the drive, whatever a cut under way has
     /// done to it.
     fn certain_watermark(&self) -> i64 {

@@ -226,9 +226,12 @@ impl Pair {
                     quiet = 0;
                 }
             }
-            let logs = self.nodes.iter().map(|node| node.partition.log());
-            let mut ends = logs.map(|log| (log.end().appended(), log.stable_end()));
-            if ends.any(|(end, stable)| stable < end) {
+            let busy = |node: &Node| {
+                let log = node.partition.log();
+                log.stable_end() < log.end().appended()
+                    || node.partition.state.borrow().work.is_under_way()
+            };
+            if self.nodes.iter().any(busy) {
                 quiet = 0;
             }
             rt::time::sleep(Duration::from_millis(1)).await;

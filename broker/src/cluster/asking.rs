@@ -76,7 +76,9 @@ impl Control {
                 }
                 Ok(reply) if is_too_early(&reply) => {}
                 Ok(reply) => return Ok(reply),
-                Err(error @ CallError::Unreachable { .. }) => why = error.to_string(),
+                Err(error @ (CallError::Unreachable { .. } | CallError::Refused { .. })) => {
+                    why = error.to_string();
+                }
                 Err(error @ (CallError::Lost { .. } | CallError::TimedOut { .. })) => {
                     return Err(AskError::Unknown(error.to_string()));
                 }

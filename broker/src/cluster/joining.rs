@@ -9,6 +9,7 @@ use kafka_protocol::ResponseError;
 use metadata::{AdoptTopic, Heartbeat, RegisterBroker};
 
 use super::asking::AskError;
+use super::links::CallError;
 use super::wire::{Call, Inquiry, Reply};
 use super::{Cluster, Command, Standing, links};
 use crate::meta::{Begin, MetaLogError};
@@ -53,7 +54,7 @@ impl Cluster {
             return Ok(first);
         }
         for other in config.quorum.iter().filter(|one| one.node != me) {
-            let Some(known) = self.inquire(other.node).await else {
+            let Some(known) = self.inquire(other.node).await? else {
                 continue;
             };
             if known.cluster_id.is_none() {
@@ -74,13 +75,14 @@ impl Cluster {
     }
 
     /// What node `other` knows of the cluster, if it says it.
-    async fn inquire(&self, other: i32) -> Option<Inquiry> {
+    async fn inquire(&self, other: i32) -> Result<Option<Inquiry>, ServeError> {
         match self.links.call(other, Call::Inquire, INQUIRY_LIMIT).await {
-            Ok(Reply::Inquiry(known)) => Some(known),
-            Ok(_) => None,
+            Ok(Reply::Inquiry(known)) => Ok(Some(known)),
+            Ok(_) => Ok(None),
+            Err(error @ CallError::Refused { .. }) => Err(ServeError::Refused(error.to_string())),
             Err(error) => {
                 tracing::info!(node = other, %error, "another node doesn't say whether there is a cluster yet");
-                None
+                Ok(None)
             }
         }
     }

@@ -38,6 +38,14 @@ pub(crate) enum CallError {
         /// What is wrong with it.
         why: String,
     },
+    /// It was not sent: the node doesn't talk to this one.
+    #[error("node {node} doesn't talk to this one: {why}")]
+    Refused {
+        /// The node.
+        node: i32,
+        /// Its words.
+        why: String,
+    },
     /// It was sent, and whether it was carried out isn't known.
     #[error("the connection to node {node} was lost before it answered")]
     Lost {
@@ -120,6 +128,8 @@ struct Link {
     turned: Notify,
     /// Why it isn't connected.
     why: RefCell<String>,
+    /// Whether that is what the other side said.
+    refused: Cell<bool>,
     next_call: Cell<u64>,
     calls: RefCell<HashMap<u64, oneshot::Sender<Reply>>>,
 }
@@ -176,6 +186,7 @@ impl Links {
             connected: Cell::new(false),
             turned: Notify::new(),
             why: RefCell::new("it is being connected".to_owned()),
+            refused: Cell::new(false),
             next_call: Cell::new(0),
             calls: RefCell::default(),
         });
@@ -222,7 +233,10 @@ impl Links {
             // The caller knows whether another try with this node makes sense.
             if !link.connected.get() {
                 let why = link.why.borrow().clone();
-                return Err(CallError::Unreachable { node, why });
+                return Err(match link.refused.get() {
+                    true => CallError::Refused { node, why },
+                    false => CallError::Unreachable { node, why },
+                });
             }
         }
         let number = link.next_call.get();
@@ -260,6 +274,8 @@ impl Links {
                     self.drop_all(link);
                 }
                 Err(why) => {
+                    link.refused
+                        .set(why.kind() == io::ErrorKind::PermissionDenied);
                     let why = why.to_string();
                     if link.why.replace(why.clone()) != why {
                         tracing::warn!(node = link.node, why, "another node can't be reached");
@@ -294,7 +310,7 @@ impl Links {
         let late = || io::Error::other(format!("{address} doesn't answer"));
         let (theirs, reader, writer) = dialled
             .map_err(|_| late())?
-            .map_err(|error| io::Error::other(format!("{address}: {error}")))?;
+            .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
         if theirs.node != link.node {
             return Err(io::Error::other(format!(
                 "at {address} is node {}, not {}; check the addresses given with --quorum",

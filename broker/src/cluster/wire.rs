@@ -254,7 +254,7 @@ impl PacketReader {
     pub(super) async fn hello(&mut self) -> io::Result<Hello> {
         match self.packet(HELLO_MAX).await? {
             Packet::Hello(hello) => Ok(hello),
-            Packet::Refused(why) => Err(io::Error::other(why)),
+            Packet::Refused(why) => Err(io::Error::new(io::ErrorKind::PermissionDenied, why)),
             _ => Err(io::Error::other("it doesn't say who it is")),
         }
     }

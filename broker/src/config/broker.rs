@@ -171,12 +171,6 @@ pub struct BrokerConfig {
     pub max_request_partitions: usize,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: i64,
-    /// `replica.lag.time.max.ms`.
-    pub replica_lag_time_max_ms: u64,
-    /// `replica.high.watermark.checkpoint.interval.ms`.
-    pub watermark_checkpoint_interval_ms: u64,
-    /// Whether `replica.selector.class` has consumers read from followers in their rack.
-    pub rack_aware_reads: bool,
     /// `broker.heartbeat.interval.ms`.
     pub heartbeat_interval: Duration,
     /// `broker.session.timeout.ms`.
@@ -189,6 +183,12 @@ pub struct BrokerConfig {
     pub leader_imbalance: Option<u32>,
     /// `controlled.shutdown.enable`.
     pub controlled_shutdown: bool,
+    /// `replica.lag.time.max.ms`.
+    pub replica_lag_time_max_ms: u64,
+    /// `replica.high.watermark.checkpoint.interval.ms`.
+    pub watermark_checkpoint_interval_ms: u64,
+    /// Whether `replica.selector.class` has consumers read from followers in their rack.
+    pub rack_aware_reads: bool,
 }
 
 /// Kafka's class for `replica.selector.class` that has consumers read in their own rack (KIP-392).
@@ -212,14 +212,6 @@ impl BrokerConfig {
             fetch_session_slots: number(layers, "max.incremental.fetch.session.cache.slots")?,
             max_request_partitions: number(layers, "max.request.partition.size.limit")?,
             producer_id_expiration_ms: number(layers, "producer.id.expiration.ms")?,
-            replica_lag_time_max_ms: number(layers, "replica.lag.time.max.ms")?,
-            watermark_checkpoint_interval_ms: number(
-                layers,
-                "replica.high.watermark.checkpoint.interval.ms",
-            )?,
-            rack_aware_reads: layers
-                .get("replica.selector.class")
-                .is_some_and(|class| class.trim().rsplit('.').next() == Some(RACK_AWARE)),
             heartbeat_interval: millis(layers, "broker.heartbeat.interval.ms")?,
             session_timeout_ms: number(layers, "broker.session.timeout.ms")?,
             election_timeout: millis(layers, "controller.quorum.election.timeout.ms")?,
@@ -232,6 +224,14 @@ impl BrokerConfig {
                 false => None,
             },
             controlled_shutdown: flag(layers, "controlled.shutdown.enable")?,
+            replica_lag_time_max_ms: number(layers, "replica.lag.time.max.ms")?,
+            watermark_checkpoint_interval_ms: number(
+                layers,
+                "replica.high.watermark.checkpoint.interval.ms",
+            )?,
+            rack_aware_reads: layers
+                .get("replica.selector.class")
+                .is_some_and(|class| class.trim().rsplit('.').next() == Some(RACK_AWARE)),
         })
     }
 }

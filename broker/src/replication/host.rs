@@ -49,10 +49,7 @@ impl Shard {
     ///
     /// # Errors
     /// [`ServeError::Listen`].
-    pub fn listen_replication(
-        self: &Rc<Self>,
-        address: SocketAddr,
-    ) -> Result<SocketAddr, ServeError> {
+    pub fn listen_replication(&self, address: SocketAddr) -> Result<SocketAddr, ServeError> {
         let listening = self.replication().listen(address);
         listening.map_err(|source| ServeError::Listen {
             address,

@@ -127,6 +127,8 @@ pub struct Shard {
     pub connections: Cell<usize>,
     /// Begun when the node is to stop: ends connections and background work.
     pub shutdown: Shutdown,
+    /// The node that decides changes of the metadata, as far as this one knows.
+    pub controller: Cell<Option<i32>>,
     /// Whether all of the node is up; only the control shard knows.
     pub ready: Cell<bool>,
     control: RefCell<Option<Rc<control::Control>>>,

@@ -86,6 +86,9 @@ impl Replication {
         // Told even to who doesn't mean this one: so it learns whom it has found.
         say(&mut write, &ours).await?;
         check_caller(&ours, &theirs)?;
+        if self.is_stopped() {
+            return Err(ConnectionError::Stopping);
+        }
         self.replace(&theirs);
         let inbound = Inbound::new(Line::new(&ours, theirs), Rc::clone(self));
         self.inbound.borrow_mut().push(Rc::clone(&inbound));

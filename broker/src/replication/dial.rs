@@ -93,6 +93,9 @@ async fn establish(link: &Rc<Link>) -> Result<ConnectionError, ConnectionError> 
     say(&mut write, &ours).await?;
     let theirs = hear(&mut inbox).await?;
     check_answer(&ours, &theirs)?;
+    if link.retired.get() {
+        return Err(ConnectionError::Unused);
+    }
     tracing::info!(
         node = target.node,
         shard = target.shard,

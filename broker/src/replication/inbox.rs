@@ -16,8 +16,9 @@ use super::error::ConnectionError;
 /// The buffer of a connection on which little comes.
 const QUIET_BUFFER: usize = 16 << 10;
 
-/// The largest that is made on no more than a claim. A frame that is longer gets more as it comes.
-const BUSY_BUFFER: usize = 1 << 20;
+/// The buffer of a busy one: a few frames, so that seldom one lies across its end. It is also the most
+/// that is made on no more than a claim; a frame that is longer gets more as it comes.
+const BUSY_BUFFER: usize = 2 << 20;
 
 /// How much a buffer grows that a read has filled.
 const GROWTH: usize = 4;
@@ -102,8 +103,8 @@ impl Inbox {
             self.buffer.len(),
             self.buffer.capacity() - self.buffer.len(),
         );
-        // A few small frames fit in what is left; a large one would be read in pieces.
-        if room >= missing.min(self.target / 8).max(1) && room >= self.target / 16 {
+        // What doesn't fit would be copied later, and then there would be more of it.
+        if room >= missing.min(BUSY_BUFFER / 2) && room >= self.target / 16 {
             return;
         }
         let believed = missing.min(have.max(BUSY_BUFFER));

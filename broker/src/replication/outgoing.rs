@@ -18,7 +18,7 @@ use super::leading::{Followed, Inbound};
 use super::line::Source;
 
 /// A frame gets no more messages when it is as long.
-const FRAME_BYTES: usize = 1 << 20;
+const FRAME_BYTES: usize = 512 << 10;
 
 /// The most bytes of one partition that go before the next one's turn.
 const TURN_BYTES: usize = 256 << 10;

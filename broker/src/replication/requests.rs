@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use replica::IsrChange;
+use replica::{IsrAnswer, IsrChange};
 use rt::sync::Notify;
 
 use super::Replication;
@@ -42,16 +42,19 @@ impl Replication {
             if changes.is_empty() {
                 continue;
             }
+            // Sizes are taken now: the metadata may tell of the change before the answer does.
+            let size = |id| self.host.partition(id).map(|partition| partition.isr_len());
             let asked: Vec<_> = changes
                 .iter()
-                .map(|(partition, change)| (*partition, change.request))
+                .map(|(id, change)| (*id, change.request, size(*id), change.isr.len()))
                 .collect();
             let answers = self.host.alter_isr(changes.into_iter().collect()).await;
-            for ((id, request), answer) in asked.into_iter().zip(answers) {
+            for ((id, request, before, after), answer) in asked.into_iter().zip(answers) {
+                if let (IsrAnswer::Accepted { .. }, Some(before)) = (answer, before) {
+                    self.counts.isr_changed(before, after);
+                }
                 if let Some(partition) = self.host.partition(id) {
-                    let before = partition.isr_len();
                     partition.isr_answer(request, answer);
-                    self.counts.isr_changed(before, partition.isr_len());
                 }
             }
         }

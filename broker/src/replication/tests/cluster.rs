@@ -298,8 +298,8 @@ impl Cluster {
         }
     }
 
-    /// Breaks every connection of a node.
-    pub(super) fn cut(&self, node: i32) {
+    /// Breaks every connection of a node, and says how many there were.
+    pub(super) fn cut(&self, node: i32) -> usize {
         let replication = &self.nodes[node as usize].replication;
         let why = || ConnectionError::Unexpected("a cut of the test's");
         for inbound in &*replication.inbound.borrow() {
@@ -310,6 +310,8 @@ impl Cluster {
                 line.close(why());
             }
         }
+        let (up, down) = replication.connections();
+        up + down
     }
 
     /// Ends all of it.

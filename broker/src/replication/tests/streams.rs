@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::cluster::{Cluster, at_last, id, run};
+use super::cluster::{Cluster, Node, at_last, id, run};
 use crate::partition::Peers;
 
 /// Enough that nothing has to be read from a drive.
@@ -73,6 +73,7 @@ fn connections_cut_at_random_lose_and_repeat_nothing() {
     println!("seed {seed}");
     run(move || async move {
         let mut rng = Rng(seed);
+        let mut cuts = 0;
         let cluster = Cluster::new(3, ROOMY).await;
         for index in 0..4 {
             let first = index % 3;
@@ -84,7 +85,7 @@ fn connections_cut_at_random_lose_and_repeat_nothing() {
             let records = 1 + rng.below(30) as usize;
             cluster.append(index % 3, index, records);
             if rng.below(12) == 0 {
-                cluster.cut(rng.below(3) as i32);
+                cuts += cluster.cut(rng.below(3) as i32);
             }
             if rng.below(3) == 0 {
                 let pause = rng.below(10);
@@ -94,6 +95,7 @@ fn connections_cut_at_random_lose_and_repeat_nothing() {
         for index in 0..4 {
             cluster.settle(index).await;
         }
+        assert!(cuts > 0, "no connection was there to be cut");
         cluster.stop();
     });
 }
@@ -197,6 +199,12 @@ fn a_replica_that_was_taken_away_begins_anew() {
         cluster.append(0, 0, 1);
         cluster.settle(0).await;
         at_last("nobody holds the old one", || before.upgrade().is_none()).await;
+        cluster.nodes[1].remove(0).await;
+        at_last("there is no connection for nothing", || {
+            let ended = |node: &Node| node.replication.connections() == (0, 0);
+            cluster.nodes.iter().all(ended)
+        })
+        .await;
         cluster.stop();
     });
 }

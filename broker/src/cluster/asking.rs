@@ -183,21 +183,27 @@ impl Shard {
         command: Command,
         validate_only: bool,
     ) -> Result<Answer, ControlError> {
+        let call = Call::Command {
+            command,
+            validate_only,
+        };
+        match self.ask_in_force(call).await? {
+            Reply::Changed { answer, .. } => Ok(answer),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Asks the controller for a change, and waits until it is in force on every shard of this node.
+    pub(super) async fn ask_in_force(self: &Rc<Self>, call: Call) -> Result<Reply, ControlError> {
         self.run_on(CONTROL_SHARD, move |shard| {
             let shard = Rc::clone(shard);
             async move {
                 let control = shard.control_here().ok_or(ControlError::Starting)?;
-                let call = Call::Command {
-                    command,
-                    validate_only,
-                };
-                match control.ask(&shard, call, COMMAND_LIMIT).await? {
-                    Reply::Changed { answer, offset } => {
-                        control.in_force(offset).await;
-                        Ok(answer)
-                    }
-                    other => Err(unexpected(other)),
+                let reply = control.ask(&shard, call, COMMAND_LIMIT).await?;
+                if let Reply::Changed { offset, .. } | Reply::Stepped { offset, .. } = reply {
+                    control.in_force(offset).await;
                 }
+                Ok(reply)
             }
         })
         .await
@@ -281,7 +287,7 @@ impl Shard {
     }
 }
 
-fn unexpected(reply: Reply) -> ControlError {
+pub(super) fn unexpected(reply: Reply) -> ControlError {
     match reply {
         Reply::Refused { code, message } => ControlError::ByController { code, message },
         other => ControlError::ByController {

@@ -5,8 +5,8 @@
 //! asks.
 
 use metadata::{
-    AdoptTopic, ConfigChange, Controller, CreatePartitions, CreateTopic, ElectionType, MetaError,
-    PlacementDrive, ProducerIds, Reassignment, Record, Resource, TopicRef,
+    AdoptTopic, ConfigChange, Controller, CreatePartitions, CreateTopic, MetaError, PlacementDrive,
+    ProducerIds, Record, Resource, TopicRef,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,17 +32,6 @@ pub enum Command {
     },
     /// Takes in a topic that was found on a node's drives.
     AdoptTopic(AdoptTopic),
-    /// Elects a leader.
-    ElectLeader {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        index: i32,
-        /// Which leader.
-        kind: ElectionType,
-    },
-    /// Begins, changes or cancels the reassignment of a partition.
-    Reassign(Reassignment),
     /// Takes a broker out of the cluster.
     UnregisterBroker(i32),
 }
@@ -79,10 +68,6 @@ impl Command {
                 return Ok((records, Answer::ProducerIds(ids)));
             }
             Self::AdoptTopic(command) => controller.adopt_topic(command, drives),
-            Self::ElectLeader { topic, index, kind } => {
-                controller.elect_leader(topic, *index, *kind)
-            }
-            Self::Reassign(command) => controller.reassign(command, drives),
             Self::UnregisterBroker(node) => controller.unregister_broker(*node),
         };
         Ok((records?, Answer::Done))

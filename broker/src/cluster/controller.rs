@@ -11,7 +11,7 @@ use kafka_protocol::ResponseError;
 use metadata::{AlterPartition, Heartbeat, MetaError, RegisterBroker, Sessions};
 use quorum::Role;
 
-use super::wire::{Call, Inquiry, IsrReply, MemberState, QuorumState, Reply};
+use super::wire::{Call, Inquiry, IsrReply, Reply};
 use super::{Cluster, Command};
 use crate::meta::{Decided, ProposeError};
 use crate::shard::Shard;
@@ -63,6 +63,7 @@ impl Control {
                 command,
                 validate_only,
             } => self.change(shard, &command, validate_only).await,
+            Call::Steps(steps) => self.take_steps(shard, &steps).await,
             Call::AlterIsr { sequence, changes } => self.alter(from, sequence, &changes).await,
             Call::Resign {
                 broker,
@@ -78,8 +79,8 @@ impl Control {
                 self.answer(decided.await, |(), _| Reply::Done)
             }
             Call::DescribeQuorum => Reply::Quorum(self.quorum_state()),
-            Call::AddVoter(node) => self.change_voters(node, true),
-            Call::RemoveVoter(node) => self.change_voters(node, false),
+            Call::AddVoter(node) => self.change_voters(node, true).await,
+            Call::RemoveVoter(node) => self.change_voters(node, false).await,
         }
     }
 
@@ -103,7 +104,7 @@ impl Control {
     }
 
     /// The reply to what was decided and committed, or not.
-    fn answer<T>(
+    pub(super) fn answer<T>(
         &self,
         decided: Result<Decided<Result<T, MetaError>>, ProposeError>,
         reply: impl FnOnce(T, i64) -> Reply,
@@ -223,76 +224,6 @@ impl Control {
         self.answer(decided.await, |replies, _| Reply::Isr(replies))
     }
 
-    /// How the quorum is, as its leader sees it.
-    fn quorum_state(&self) -> QuorumState {
-        let offset = self.meta.offset();
-        self.meta.with_quorum(|quorum| {
-            let commit = quorum.commit_index();
-            let progress = quorum.progress();
-            let member = |node: &i32| {
-                let found = progress.iter().find(|one| one.node == *node);
-                found.map_or(
-                    MemberState {
-                        node: *node,
-                        log_end: -1,
-                        active: false,
-                    },
-                    |one| MemberState {
-                        node: one.node,
-                        // Offsets are counted in records, the quorum counts entries.
-                        log_end: offset
-                            - i64::try_from(commit.saturating_sub(one.matched)).unwrap_or(0),
-                        active: one.active,
-                    },
-                )
-            };
-            let membership = quorum.membership();
-            QuorumState {
-                leader: quorum.leader().unwrap_or(-1),
-                term: quorum.term(),
-                high_watermark: offset,
-                voters: membership.voters.iter().map(member).collect(),
-                observers: membership.learners.iter().map(member).collect(),
-            }
-        })
-    }
-
-    fn change_voters(&self, node: i32, add: bool) -> Reply {
-        let refuse = |message: String| Reply::Refused {
-            code: ResponseError::InvalidRequest.code(),
-            message,
-        };
-        let changed = self.meta.change_quorum(|quorum| {
-            let mut voters = quorum.membership().voters.clone();
-            let known = quorum.membership().contains(node);
-            match add {
-                true if voters.contains(&node) => {
-                    return Err(format!("node {node} is a voter already"));
-                }
-                true if !known => {
-                    return Err(format!(
-                        "node {node} is not part of the cluster; start it first"
-                    ));
-                }
-                true => voters.push(node),
-                false if !voters.contains(&node) => {
-                    return Err(format!("node {node} is no voter"));
-                }
-                false => voters.retain(|voter| *voter != node),
-            }
-            if voters.is_empty() {
-                return Err(format!("node {node} is the last voter"));
-            }
-            quorum
-                .set_voters(&voters)
-                .map_err(|error| error.to_string())
-        });
-        match changed {
-            Ok(_) => Reply::Done,
-            Err(why) => refuse(why),
-        }
-    }
-
     /// Acts as the controller for as long as this node is it, until the node stops.
     pub(crate) async fn control_for_ever(self: Rc<Self>, shard: Rc<Shard>) {
         let mut looked = rt::time::now();
@@ -305,6 +236,7 @@ impl Control {
                 self.cluster.sessions.take();
                 continue;
             }
+            self.note_caught_up();
             if self.cluster.sessions.borrow().is_none() || stood_still {
                 self.begin_sessions(&shard).await;
             }
@@ -335,6 +267,7 @@ impl Control {
             }
         }
         self.cluster.isr_seen.borrow_mut().clear();
+        self.cluster.caught_up.borrow_mut().clear();
         *self.cluster.sessions.borrow_mut() = Some(sessions);
         tracing::info!("this node is the controller");
         let id = Shard::fresh_cluster_id();

@@ -12,6 +12,9 @@ mod controller;
 mod inbound;
 mod joining;
 mod links;
+mod members;
+mod steps;
+mod telling;
 mod wire;
 
 use std::cell::{Cell, RefCell};
@@ -27,10 +30,14 @@ pub use asking::AskError;
 pub use command::{Answer, Command};
 pub(crate) use inbound::Door;
 use links::{Dialler, Links};
+pub use steps::{Outcome, Step};
 pub use wire::{MemberState, QuorumState};
 
 use crate::config::NodeConfig;
 use crate::config::node::HostPort;
+
+/// The name of the listener under which a node registers its address for clients.
+pub const CLIENT_LISTENER: &str = "PLAINTEXT";
 
 /// The name of the listener under which a node registers its internal address, as Kafka's controllers
 /// do.
@@ -66,6 +73,8 @@ pub(crate) struct Cluster {
     isr_sequence: Cell<u64>,
     /// The broker epoch and the number of the last such change of each node, at the controller.
     isr_seen: RefCell<BTreeMap<i32, (i64, u64)>>,
+    /// When each member of the quorum last had all that is committed, at the controller.
+    caught_up: RefCell<BTreeMap<i32, Instant>>,
     standing: Cell<Standing>,
     /// Rung when the standing changed.
     standing_changed: Notify,
@@ -95,6 +104,7 @@ impl Cluster {
             sessions: RefCell::default(),
             isr_sequence: Cell::new(0),
             isr_seen: RefCell::default(),
+            caught_up: RefCell::default(),
             standing: Cell::new(Standing {
                 epoch: -1,
                 ..Standing::default()

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::command::{Answer, Command};
+use super::steps::{Outcome, Step};
 
 const MAGIC: [u8; 8] = *b"OTTLACTL";
 
@@ -70,6 +71,8 @@ pub(crate) enum Call {
         /// Whether nothing is to be changed.
         validate_only: bool,
     },
+    /// To make several changes, each of which may be refused.
+    Steps(Vec<Step>),
     /// To change sets of in-sync replicas.
     AlterIsr {
         /// Grows with each such call of the sender's process; one that was overtaken is ignored.
@@ -136,6 +139,13 @@ pub(crate) enum Reply {
         /// The metadata's offset from which on it is in force.
         offset: i64,
     },
+    /// To each of several changes, in order.
+    Stepped {
+        /// What came of each.
+        outcomes: Vec<Outcome>,
+        /// The metadata's offset from which on all are in force.
+        offset: i64,
+    },
     /// To each change of in-sync replicas, in order.
     Isr(Vec<IsrReply>),
     /// How the quorum is.
@@ -188,6 +198,10 @@ pub struct MemberState {
     pub log_end: i64,
     /// Whether it was heard from lately.
     pub active: bool,
+    /// When it was last heard from, in milliseconds since 1970; -1 if that isn't known.
+    pub heard_ms: i64,
+    /// When it last had all that was committed, likewise.
+    pub caught_up_ms: i64,
 }
 
 impl From<HeartbeatReply> for Reply {

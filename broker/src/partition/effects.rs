@@ -45,11 +45,16 @@ impl Work {
 
     /// True if the assignment has to wait, and is kept until then.
     pub(super) fn hold(&mut self, given: &Assignment<'_>) -> bool {
-        if self.cutting.is_none() {
+        if !self.is_cutting() {
             return false;
         }
         self.held = Some(Given::of(given));
         true
+    }
+
+    /// Whether the log is being cut.
+    pub(super) fn is_cutting(&self) -> bool {
+        self.cutting.is_some()
     }
 
     /// The high watermark that is true of the log as it is on the drive, whatever a cut under way has

@@ -16,6 +16,8 @@ mod peers;
 mod pending;
 mod questions;
 mod replay;
+#[cfg(test)]
+mod tests;
 mod view;
 mod waiters;
 

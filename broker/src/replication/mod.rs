@@ -171,6 +171,11 @@ impl Replication {
         for partition in self.host.partitions() {
             let id = partition.id();
             partition.tick(|node| self.followers.heard_ms(id, node));
+            let hint = partition.leader_hint();
+            if hint.leader == self.node && !partition.is_leader() {
+                // It gave up, and the word of it may have got lost.
+                self.requests.resign(id, hint.leader_epoch);
+            }
             rt::task::yield_if_needed().await;
         }
     }

@@ -212,7 +212,7 @@ impl Shard {
     }
 
     /// The drives that may be given new partitions: those that are here.
-    fn placeable(&self, image: &Image) -> Vec<PlacementDrive> {
+    pub(crate) fn placeable(&self, image: &Image) -> Vec<PlacementDrive> {
         let owners = self.owners.borrow();
         let mut drives = PlacementDrive::all(image);
         drives.retain(|place| place.node != self.node_id() || owners.contains_key(&place.drive));

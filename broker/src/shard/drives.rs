@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::control::Control;
 use super::{ServeError, Shard, ShardId};
-use crate::cluster::{CONTROLLER_LISTENER, Cluster, Door};
+use crate::cluster::{CLIENT_LISTENER, CONTROLLER_LISTENER, Cluster, Door};
 use metadata::{
     AdoptTopic, DriveInfo, Endpoint, FoundPartition, Image, InternalEndpoint, METADATA_VERSIONS,
     PlacementDrive, Record, RegisterBroker,
@@ -89,6 +89,8 @@ impl Shard {
         }
         let (deciding, shard) = (Rc::clone(&control), Rc::clone(self));
         rt::task::spawn(deciding.control_for_ever(shard)).detach();
+        let (telling, shard) = (Rc::clone(&control), Rc::clone(self));
+        rt::task::spawn(telling.tell_for_ever(shard)).detach();
         Ok((control, internal))
     }
 
@@ -221,7 +223,7 @@ impl Shard {
         };
         let advertise = &self.node.config.advertise;
         let mut endpoints = vec![Endpoint {
-            name: "PLAINTEXT".to_owned(),
+            name: CLIENT_LISTENER.to_owned(),
             host: advertise.host.clone(),
             port: advertise.port,
             security_protocol: 0,

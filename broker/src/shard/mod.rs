@@ -127,6 +127,8 @@ pub struct Shard {
     pub connections: Cell<usize>,
     /// Begun when the node is to stop: ends connections and background work.
     pub shutdown: Shutdown,
+    /// The node that decides changes of the metadata, as far as this one knows.
+    pub controller: Cell<Option<i32>>,
     /// Whether all of the node is up; only the control shard knows.
     pub ready: Cell<bool>,
     control: RefCell<Option<Rc<control::Control>>>,
@@ -204,9 +206,10 @@ impl Shard {
             Some(Replica::Online(partition)) => Ok(Rc::clone(partition)),
             Some(Replica::Opening) => Err(PartitionUnavailable::Opening),
             Some(Replica::Offline(why)) => Err(PartitionUnavailable::Offline(why.clone())),
-            Some(Replica::Removing) => Err(PartitionUnavailable::NotHere),
-            None if self.routes.has(id) => Err(PartitionUnavailable::NotHere),
-            None => Err(PartitionUnavailable::Unknown),
+            Some(Replica::Removing) | None if self.routes.has(id) => {
+                Err(PartitionUnavailable::NotHere)
+            }
+            Some(Replica::Removing) | None => Err(PartitionUnavailable::Unknown),
         }
     }
 

@@ -240,6 +240,7 @@ impl Shard {
             metrics: ShardMetrics::default(),
             connections: Cell::new(0),
             shutdown: net::connection::Shutdown::new(),
+            controller: Cell::new(None),
             ready: Cell::new(false),
             found: RefCell::default(),
             control: RefCell::new(None),

@@ -294,6 +294,54 @@ fn time_is_searched_within_batches_of_each_codec() {
 }
 
 #[test]
+fn epochs_that_were_cut_off_are_not_believed_after_a_kill() {
+    on_disk(async |path| {
+        let (live, image) = (path.join("live"), path.join("image"));
+        let drive = open_drive(&live).await;
+        let log = Log::create(&drive, &name("t", 0), config()).await.unwrap();
+        append(&log, 10, 10);
+        let mut bytes = batch_of(10, 10, 10, T0).to_vec();
+        batch::stamp(&mut bytes, 10, 4);
+        let described = info(&bytes);
+        log.append(bytes.into(), &described).unwrap();
+        written(&log).await;
+        copy_folder(&live, &image);
+        log.close().await.unwrap();
+        drive.close(true).await.unwrap();
+        let stale = image
+            .join(name("t", 0).folder())
+            .join("leader-epoch-checkpoint");
+        std::fs::write(stale, "0\n2\n1 0\n5 10\n").unwrap();
+        let drive = open_drive(&image).await;
+        let log = open_log(&drive, config()).await;
+        assert_eq!((log.epoch_end(1), log.epoch_end(4)), ((1, 10), (4, 20)));
+        log.close().await.unwrap();
+    });
+}
+
+#[test]
+fn what_lies_above_a_limit_is_kept() {
+    on_disk(async |path| {
+        let drive = open_drive(&path).await;
+        let config = LogConfig {
+            retention_ms: 0,
+            ..config()
+        };
+        let log = Log::create(&drive, &name("t", 0), config).await.unwrap();
+        for _ in 0..100 {
+            append_at(&log, 2, 500, T0);
+        }
+        written(&log).await;
+        let later = T0 + 1_000_000;
+        let kept = log.retain(later, 100).await.unwrap();
+        assert!(kept.segments > 0 && kept.log_start <= 100, "{kept:?}");
+        let all = log.retain(later, 200).await.unwrap();
+        assert_eq!(all.log_start, 200);
+        log.close().await.unwrap();
+    });
+}
+
+#[test]
 fn leader_epochs_survive() {
     on_disk(async |path| {
         let live = path.join("live");

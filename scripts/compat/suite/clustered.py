@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
     topic: str
     partition: int
-    leader: str
+    leader: int  # -1 where there is none
     replicas: list[int]
     in_sync: list[int]
 
@@ -42,10 +42,19 @@ class Clustered:
         self.kit.tool(TOPICS, "--create", "--topic", topic, "--partitions", PARTITIONS, "--replication-factor", REPLICAS,
                       "--config", "min.insync.replicas=2")
 
-    def rows(self, *options: str) -> list[Row]:
+    def described(self, *options: str) -> list[Row]:
+        """What kafka-topics says."""
         said = self.kit.tool(TOPICS, "--describe", *options).text
         numbers = [match.groupdict() for match in ROW.finditer(said)]
-        return [Row(row["topic"], int(row["partition"]), row["leader"], _list(row["replicas"]), _list(row["isr"])) for row in numbers]
+        return [Row(row["topic"], int(row["partition"]), int(row["leader"].replace("none", "-1")), _list(row["replicas"]), _list(row["isr"]))
+                for row in numbers]
+
+    def rows(self, topic: str | None = None) -> list[Row]:
+        """What kcat says, which is quicker to ask again and again."""
+        said = self.kit.kcat("-L", "-J", *(["-t", topic] if topic else []), fails=None)
+        topics = json.loads(said.text)["topics"] if said.code == 0 else []
+        return [Row(at["topic"], row["partition"], row["leader"], [one["id"] for one in row["replicas"]], [one["id"] for one in row["isrs"]])
+                for at in topics if not at["topic"].startswith("__") for row in at["partitions"]]
 
     def _await(self, what: str, condition: Callable[[], object]) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
@@ -55,22 +64,23 @@ class Clustered:
         self.kit.log.write(f"{what}: {seen}")
 
     def _await_in_sync(self) -> None:
-        self._await("no replica is out of sync", lambda: not self.rows("--under-replicated-partitions"))
+        self._await("no replica is out of sync", lambda: (rows := self.rows()) and all(len(row.in_sync) == len(row.replicas) for row in rows))
 
     # -- checks, in their order ---------------------------------------------------------------------------------
 
     def describe(self) -> None:
         self._create(self.topic)
         self._await_in_sync()
-        rows = self.rows("--topic", self.topic)
+        rows = self.described("--topic", self.topic)
         expect(len(rows) == PARTITIONS, f"{len(rows)} partitions are described in place of {PARTITIONS}")
         nodes = sorted(node.id for node in self.cluster.nodes)
         for row in rows:
             expect(sorted(row.replicas) == nodes, f"partition {row.partition} has replicas {row.replicas}, the nodes are {nodes}")
             expect(sorted(row.in_sync) == nodes, f"partition {row.partition} has in sync {row.in_sync}")
-            expect(int(row.leader) == row.replicas[0], f"partition {row.partition} is led by {row.leader}, its replicas are {row.replicas}")
+            expect(row.leader == row.replicas[0], f"partition {row.partition} is led by {row.leader}, its replicas are {row.replicas}")
         leaders = {row.leader for row in rows}
         expect(len(leaders) == len(nodes), f"all {PARTITIONS} partitions are led by {leaders}")
+        expect(not self.described("--under-replicated-partitions"), "--under-replicated-partitions shows some")
 
     def quorum(self) -> None:
         status = dict(re.findall(r"^(\w+):\s+(.*)$", self.kit.tool(QUORUM, "describe", "--status").text, re.MULTILINE))
@@ -99,15 +109,23 @@ class Clustered:
 
     def kill(self, number: int, away: float) -> None:
         self.cluster.kill(number)
-        self._await(f"node {number} is out of sync everywhere", lambda: (rows := self.rows("--under-replicated-partitions"))
-                    and all(number not in row.in_sync for row in rows) and len(rows))
-        self._await(f"node {number} leads nothing", lambda: all(row.leader not in (str(number), "none") for row in self.rows()))
-        expect(not self.rows("--unavailable-partitions"), "partitions without a leader while one node of three is away")
+        self._await(f"node {number} is out of sync everywhere", lambda: (rows := self.rows()) and all(number not in row.in_sync for row in rows))
+        self._await(f"node {number} leads nothing", lambda: (rows := self.rows()) and all(row.leader not in (number, -1) for row in rows))
+        if number == 1:
+            self._under_replicated(number)
         self._await_progress()
         time.sleep(away)
         self.cluster.start(number)
         self._await_in_sync()
         self._await_progress()
+
+    def _under_replicated(self, away: int) -> None:
+        """What kafka-topics says while a node is away."""
+        rows, all_rows = self.described("--under-replicated-partitions"), self.rows()
+        expect(len(rows) == len(all_rows), f"{len(rows)} of {len(all_rows)} partitions are shown as under-replicated with node {away} away")
+        expect(all(away in row.replicas and away not in row.in_sync for row in rows), f"--under-replicated-partitions shows {rows}")
+        expect(not self.described("--unavailable-partitions"), "--unavailable-partitions shows some while one node of three is away")
+        expect(len(self.described("--at-min-isr-partitions")) == len(all_rows), "--at-min-isr-partitions doesn't show all while one node of three is away")
 
     def restart(self, number: int) -> None:
         took = self.cluster.stop(number)
@@ -118,7 +136,7 @@ class Clustered:
 
     def elect_preferred(self) -> None:
         def wrong() -> list[Row]:
-            return [row for row in self.rows() if int(row.leader) != row.replicas[0]]
+            return [row for row in self.rows() if row.leader != row.replicas[0]]
 
         # Leaders may be where they belong already, by the cluster's own rebalancing: then the tool has nothing to do.
         self.kit.log.write(f"not led by their first replica: {wrong()}")
@@ -138,7 +156,7 @@ class Clustered:
 
     def _elected(self, topic: str, number: int) -> bool:
         self.kit.java(ELECTION, "--bootstrap-server", self.kit.bootstrap, "--election-type", "preferred", "--all-topic-partitions", fails=None)
-        return all(row.leader == str(number) for row in self.rows("--topic", topic))
+        return all(row.leader == number for row in self.rows(topic))
 
     def _content(self, topic: str) -> list[bytes]:
         return [self.kit.franz("consume", "--topic", topic, "--partition", partition, "--count", self.failover.ends[topic, partition]).out
@@ -155,7 +173,7 @@ class Clustered:
         verify = ["--reassignment-json-file", file, "--verify"]
         self._await("the reassignment is complete", lambda: self.kit.tool(REASSIGN, *verify).text.count("is completed.") == len(to))
         expect("No partition reassignments found." in self.kit.tool(REASSIGN, "--list").text, "--list still shows reassignments")
-        for row in self.rows("--topic", topic):
+        for row in self.described("--topic", topic):
             expect(row.replicas == to[row.partition], f"partition {row.partition} has replicas {row.replicas} in place of {to[row.partition]}")
             expect(sorted(row.in_sync) == sorted(row.replicas), f"partition {row.partition} has in sync {row.in_sync}")
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use replica::{FollowerStatus, NotServed};
+use replica::{FollowerStatus, LeaderHint, NotServed};
 use storage::{LogError, Retained};
 
 use super::{Partition, View, clock_ms};
@@ -27,6 +27,11 @@ impl Partition {
     /// Whether there are other replicas.
     pub fn is_replicated(&self) -> bool {
         self.state.borrow().replicated
+    }
+
+    /// Who leads, as this replica knows it.
+    pub fn leader_hint(&self) -> LeaderHint {
+        self.state.borrow().replica.leader_hint()
     }
 
     /// Whether the metadata gave these epochs last.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use faultfs::{Fault, Op};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -15,7 +16,7 @@ use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
 use super::Nodes;
 use super::nodes::{PATIENCE, eventually};
-use crate::harness::Random;
+use crate::harness::{Random, faulty_drive, temp_dir};
 use crate::kill::Deliveries;
 use crate::roundtrip::read_values;
 
@@ -175,6 +176,45 @@ fn nothing_is_lost_when_all_nodes_are_killed_at_once() {
         acknowledged.extend(load.end());
         in_sync(&nodes);
     }
+    verify(&nodes, &acknowledged);
+}
+
+#[test]
+fn others_lead_what_is_on_a_failed_drive() {
+    let dir = temp_dir();
+    let Some(drive) = faulty_drive(dir.path()) else {
+        return;
+    };
+    let mut nodes = Nodes::new(3, 1, &[]);
+    nodes.give_besides(2, &drive.path().join("bad"));
+    for node in 1..=3 {
+        nodes.begin(node);
+    }
+    for node in 1..=3 {
+        nodes.wait_ready(node);
+    }
+    create_topic(&nodes);
+    let load = Load::start(&nodes, 0);
+    std::thread::sleep(Duration::from_millis(300));
+    let writes = Fault::eio(&[Op::Write]);
+    drive.controls().inject(writes).expect("in this process");
+    let client: BaseConsumer = config(&nodes).create().unwrap();
+    eventually(
+        "replicas on the drive left the sets in sync, and each partition is led",
+        || {
+            let metadata = client.fetch_metadata(Some(TOPIC), PATIENCE).unwrap();
+            let partitions = metadata.topics()[0].partitions();
+            let without = partitions
+                .iter()
+                .filter(|one| !one.isr().contains(&2))
+                .count();
+            without > 0
+                && without < partitions.len()
+                && partitions.iter().all(|one| one.leader() > 0)
+        },
+    );
+    std::thread::sleep(Duration::from_millis(300));
+    let acknowledged = load.end();
     verify(&nodes, &acknowledged);
 }
 

@@ -18,6 +18,8 @@ pub struct Nodes {
     internal: Vec<u16>,
     shards: usize,
     arguments: Vec<String>,
+    /// A data directory that a node has besides.
+    besides: Option<(usize, std::path::PathBuf)>,
     /// The running ones, by their id less one.
     pub nodes: Vec<Option<Broker>>,
 }
@@ -59,8 +61,14 @@ impl Nodes {
             internal: (0..count).map(|_| free_ports(shards)).collect(),
             shards,
             arguments: settings.iter().flat_map(set).collect(),
+            besides: None,
             nodes: (0..count).map(|_| None).collect(),
         }
+    }
+
+    /// Gives `node` another data directory, from its next start on.
+    pub fn give_besides(&mut self, node: usize, dir: &Path) {
+        self.besides = Some((node, dir.to_owned()));
     }
 
     /// Where data of `node` is.
@@ -94,6 +102,9 @@ impl Nodes {
             .argument(&self.internal(node))
             .argument("--quorum")
             .argument(&self.quorum());
+        if let Some((_, besides)) = self.besides.as_ref().filter(|(at, _)| *at == node) {
+            options.data_dirs.push(besides.clone());
+        }
         options.listen = Some(self.listen[node - 1]);
         options.arguments.extend(self.arguments.iter().cloned());
         options

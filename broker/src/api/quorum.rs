@@ -189,15 +189,18 @@ async fn change(shard: &Rc<Shard>, node: i32, dir: Uuid, add: bool) -> Result<()
             true => ResponseError::InvalidRequest,
             false => ResponseError::VoterNotFound,
         };
-        return Err(Refusal::with(
-            error,
-            match own.is_nil() {
-                true => format!(
-                    "node {node} is not part of the cluster, so its directory isn't known; name it by a directory id of 0"
-                ),
-                false => format!("the directory of node {node} is {own}, not {dir}"),
-            },
-        ));
+        let why = match own.is_nil() {
+            true => format!(
+                "node {node} isn't registered, so its directory isn't known; name it by directory {}",
+                Shard::shown_id(own)
+            ),
+            false => format!(
+                "the directory of node {node} is {}, not {}",
+                Shard::shown_id(own),
+                Shard::shown_id(dir)
+            ),
+        };
+        return Err(Refusal::with(error, why));
     }
     let changed = shard.change_voter(node, add).await;
     changed.map_err(|error| error.refusal())

@@ -132,7 +132,7 @@ pub(super) async fn alter(
 ) -> AlterPartitionReassignmentsResponse {
     let response = AlterPartitionReassignmentsResponse::default().with_error_message(None);
     let allow_factor_change = version < 1 || request.allow_replication_factor_change;
-    let response = match version {
+    let mut response = match version {
         0 => response,
         _ => response.with_allow_replication_factor_change(allow_factor_change),
     };
@@ -151,9 +151,12 @@ pub(super) async fn alter(
     let outcomes = match carry_out(shard, &steps).await {
         Ok(outcomes) => outcomes,
         Err(error) => {
-            return response
-                .with_error_code(error.code())
-                .with_error_message(Some(text(&error.to_string())));
+            // Clients look for the error at each partition as well.
+            let (code, why) = (error.code(), error.to_string());
+            response = response
+                .with_error_code(code)
+                .with_error_message(Some(text(&why)));
+            vec![Some((code, why)); steps.len()]
         }
     };
     let mut outcomes = outcomes.into_iter();

@@ -236,7 +236,7 @@ impl Control {
                 self.cluster.sessions.take();
                 continue;
             }
-            self.note_caught_up();
+            self.see_members();
             if self.cluster.sessions.borrow().is_none() || stood_still {
                 self.begin_sessions(&shard).await;
             }
@@ -267,7 +267,7 @@ impl Control {
             }
         }
         self.cluster.isr_seen.borrow_mut().clear();
-        self.cluster.caught_up.borrow_mut().clear();
+        self.cluster.members.borrow_mut().clear();
         *self.cluster.sessions.borrow_mut() = Some(sessions);
         tracing::info!("this node is the controller");
         let id = Shard::fresh_cluster_id();

@@ -13,6 +13,15 @@ const CHANGE_LIMIT: Duration = Duration::from_secs(2);
 /// How often to look whether it is complete.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// When a member of the quorum was in touch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    /// When it last said something.
+    heard: Option<Instant>,
+    /// When it last had all that was committed.
+    caught_up: Option<Instant>,
+}
+
 /// Why the voters don't become what was asked for.
 struct Unchanged {
     error: ResponseError,
@@ -40,15 +49,18 @@ impl From<ChangeError> for Unchanged {
 }
 
 impl Control {
-    /// Notes which members have all that is committed.
-    pub(super) fn note_caught_up(&self) {
+    /// Notes who of the members is heard from, and has all that is committed.
+    pub(super) fn see_members(&self) {
         let now = rt::time::now();
-        let mut caught_up = self.cluster.caught_up.borrow_mut();
+        let mut members = self.cluster.members.borrow_mut();
+        for (node, visitor) in &*self.cluster.visitors.borrow() {
+            members.entry(*node).or_default().heard = Some(visitor.heard);
+        }
         self.meta.with_quorum(|quorum| {
             let commit = quorum.commit_index();
             let progress = quorum.progress().into_iter();
             for one in progress.filter(|one| one.active && one.matched >= commit) {
-                caught_up.insert(one.node, now);
+                members.entry(one.node).or_default().caught_up = Some(now);
             }
         });
     }
@@ -84,13 +96,8 @@ impl Control {
         let wall_ms = rt::time::wall_ms();
         let since =
             |then: Instant| wall_ms - i64::try_from(then.elapsed().as_millis()).unwrap_or(0);
-        let heard = self
-            .cluster
-            .visitors
-            .borrow()
-            .get(&node)
-            .map(|one| one.heard);
-        let caught_up = self.cluster.caught_up.borrow().get(&node).copied();
+        let seen = self.cluster.members.borrow().get(&node).copied();
+        let seen = seen.unwrap_or_default();
         let own = node == self.cluster.dialler.node;
         let told = |then: Option<Instant>| match own {
             true => wall_ms,
@@ -101,8 +108,8 @@ impl Control {
             // Offsets are counted in records, the quorum counts entries.
             log_end: lag.map_or(-1, |lag| offset - i64::try_from(lag).unwrap_or(offset)),
             active: progress.is_some_and(|one| one.active),
-            heard_ms: told(heard),
-            caught_up_ms: told(caught_up),
+            heard_ms: told(seen.heard),
+            caught_up_ms: told(seen.caught_up),
         }
     }
 
@@ -140,7 +147,8 @@ impl Control {
                 let why = format!("node {node} is not part of the cluster; start it first");
                 return refuse(ResponseError::InvalidRequest, why);
             }
-            if !self.cluster.caught_up.borrow().contains_key(&node) {
+            let seen = self.cluster.members.borrow().get(&node).copied();
+            if seen.is_none_or(|seen| seen.caught_up.is_none()) {
                 let why =
                     format!("node {node} doesn't have all of the metadata yet; try again later");
                 return refuse(ResponseError::RequestTimedOut, why);

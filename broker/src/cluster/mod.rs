@@ -73,8 +73,9 @@ pub(crate) struct Cluster {
     isr_sequence: Cell<u64>,
     /// The broker epoch and the number of the last such change of each node, at the controller.
     isr_seen: RefCell<BTreeMap<i32, (i64, u64)>>,
-    /// When each member of the quorum last had all that is committed, at the controller.
-    caught_up: RefCell<BTreeMap<i32, Instant>>,
+    /// When each member of the quorum was last heard from, and had all that is committed, at the
+    /// controller.
+    members: RefCell<BTreeMap<i32, members::Seen>>,
     standing: Cell<Standing>,
     /// Rung when the standing changed.
     standing_changed: Notify,
@@ -104,7 +105,7 @@ impl Cluster {
             sessions: RefCell::default(),
             isr_sequence: Cell::new(0),
             isr_seen: RefCell::default(),
-            caught_up: RefCell::default(),
+            members: RefCell::default(),
             standing: Cell::new(Standing {
                 epoch: -1,
                 ..Standing::default()

@@ -349,11 +349,16 @@ impl Shard {
         }
     }
 
-    /// An id for a new cluster: a random UUID in URL-safe base64, as Kafka's are.
+    /// An id for a new cluster, a random one.
     pub(crate) fn fresh_cluster_id() -> String {
+        Self::shown_id(Uuid::new_v4())
+    }
+
+    /// An id as Kafka shows it: in URL-safe base64.
+    pub(crate) fn shown_id(id: Uuid) -> String {
         const DIGITS: &[u8; 64] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        let bits = Uuid::new_v4().as_u128();
+        let bits = id.as_u128();
         // 128 bits are 21 digits of 6 bits, and 2 bits that begin the last digit.
         let whole = (0..21).map(|at| (bits >> (122 - 6 * at)) & 63);
         let digits = whole.chain([(bits & 3) << 4]);

@@ -41,7 +41,7 @@ pub enum Effect {
     /// This replica no longer leads: whoever waits for an append gets `NOT_LEADER_OR_FOLLOWER`.
     LeadershipLost,
     /// The leader can't go on in this epoch: ask the controller for another one. Until then nothing is
-    /// appended.
+    /// appended. Comes again every `retry_ms` while there is none; what is asked twice changes nothing more.
     Resign {
         /// The epoch to be ended.
         leader_epoch: i32,

@@ -124,9 +124,11 @@ impl Follower {
             {
                 self.cut(shared, cut_at(epoch, end, shared, log), log, out);
             }
-            // True of any log that ends below; and of an empty one, which loses nothing.
+            // True of any log that ends there or below: nothing of it is left at the leader. Else of this very
+            // log only: it is empty, or what it has in common with the leader's is deleted there.
             AnswerKind::OutOfRange { log_start }
-                if log_start > log.end() || (fits && answer.position.last_epoch < 0) =>
+                if log_start >= log.end()
+                    || (fits && (!self.synced || answer.position.last_epoch < 0)) =>
             {
                 self.restart(shared, log_start, out);
             }

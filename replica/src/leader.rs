@@ -35,6 +35,8 @@ pub(crate) struct Leader {
     given: i64,
     /// It can't go on in this epoch, and waits for the next.
     pub(crate) resigned: bool,
+    /// When the controller was last asked for the next epoch, as far as ticks tell.
+    resigned_ms: Option<u64>,
     /// No ISR change is asked for before.
     not_before_ms: u64,
 }
@@ -71,6 +73,7 @@ impl Leader {
             pending: None,
             given: epoch_start,
             resigned: false,
+            resigned_ms: None,
             not_before_ms: 0,
         };
         leader.update(given, now_ms);
@@ -353,6 +356,7 @@ impl Leader {
         out: &mut Vec<Effect>,
     ) {
         if self.resigned {
+            self.resign_again(shared, now_ms, out);
             return;
         }
         let settings = shared.settings;
@@ -413,6 +417,17 @@ impl Leader {
         out.push(Effect::Resign {
             leader_epoch: shared.leader_epoch,
         });
+    }
+
+    /// Asks again for the next epoch, where the controller may not have heard.
+    fn resign_again(&mut self, shared: &Shared, now_ms: u64, out: &mut Vec<Effect>) {
+        let asked_ms = *self.resigned_ms.get_or_insert(now_ms);
+        if now_ms.saturating_sub(asked_ms) >= shared.settings.retry_ms {
+            self.resigned_ms = Some(now_ms);
+            out.push(Effect::Resign {
+                leader_epoch: shared.leader_epoch,
+            });
+        }
     }
 
     /// What to send a follower next.
@@ -496,6 +511,9 @@ fn answer_to(follow: &Follow, high_watermark: i64, log: &impl LogView) -> Answer
     }
     match log.epoch_end(position.last_epoch) {
         (epoch, _) if epoch < 0 => AnswerKind::Refused(Refusal::UnknownEpoch),
+        // All of that epoch is deleted here: where in it the logs part can't be told any more, and what the
+        // follower has of it may be what was never committed.
+        (epoch, end) if end <= start && log.latest_epoch() != Some(epoch) => out_of_range,
         (epoch, end) if epoch < position.last_epoch || end < position.end => {
             AnswerKind::Diverged { epoch, end }
         }

@@ -70,7 +70,8 @@ pub enum AnswerKind {
         /// Where that epoch ends in the leader's log.
         end: i64,
     },
-    /// The leader has nothing that would continue the follower's log, which must begin anew.
+    /// The leader has nothing that would continue the follower's log, or nothing any more that it could
+    /// be compared with: it must begin anew.
     OutOfRange {
         /// The leader's first offset.
         log_start: i64,

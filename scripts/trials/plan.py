@@ -13,6 +13,8 @@ KINDS = ("kill", "pause", "cut", "oneway", "full", "restart", "killall")
 CUTS = ("peers", "one peer", "everyone")
 ONE_WAYS = ("its sending to peers", "its hearing from peers", "its sending to one peer")
 SHORT, LONG = (0.05, 2.0), (2.0, 12.0)
+# A full drive is noticed when a segment's room is used up, not before.
+FULL = (4.0, 20.0)
 SETTLE_EVERY = 10
 
 
@@ -49,7 +51,7 @@ def _step(random_: random.Random, kind: str, nodes: int, partitions: int) -> Ste
     leads = random_.random() < 0.6
     victim = random_.randrange(partitions) if leads else random_.randint(1, nodes)
     way = {"cut": CUTS, "oneway": ONE_WAYS}.get(kind, ("",))
-    hold = random_.uniform(*(SHORT if random_.random() < 0.5 else LONG))
+    hold = random_.uniform(*(FULL if kind == "full" else SHORT if random_.random() < 0.5 else LONG))
     return Step(kind, victim, leads, random_.choice(way), hold)
 
 

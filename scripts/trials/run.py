@@ -19,6 +19,8 @@ from trials.outages import FOLLOWED, LED, Outages
 from trials.plan import Round, Step
 
 TOPIC = "trial"
+# The least that Kafka allows: new segments are begun all the time, also on full drives.
+SEGMENT_BYTES = 1 << 20
 IN_SYNC_SECONDS = 180
 DRAIN_SECONDS = 120
 READ_SECONDS = 600
@@ -71,15 +73,15 @@ class Trial:
 
     def _make_topic(self, min_in_sync: int) -> None:
         admin = self.watcher.admin
-        config = {"min.insync.replicas": str(min_in_sync), "retention.ms": "-1", "segment.bytes": str(16 << 20)}
+        config = {"min.insync.replicas": str(min_in_sync), "retention.ms": "-1", "segment.bytes": str(SEGMENT_BYTES)}
         admin.create_topics([NewTopic(TOPIC, self.partitions, self.replicas, config=config)])[TOPIC].result(60)
         self.watcher.start()
         if not self.watcher.await_in_sync(self.replicas, IN_SYNC_SECONDS):
             raise ClusterError(f"the new topic's replicas aren't in sync after {IN_SYNC_SECONDS} s")
 
-    def start_load(self, rate: float, seed: int) -> None:
+    def start_load(self, rate: float, acks: str, seed: int) -> None:
         cluster, checker = self.cluster, self.checker
-        self.senders = [load.Sender(number, cluster.bootstrap, TOPIC, self.partitions, rate / self.producers, checker, self.outages)
+        self.senders = [load.Sender(number, cluster.bootstrap, TOPIC, self.partitions, rate / self.producers, acks, checker, self.outages)
                         for number in range(self.producers)]
         self.workers = [*self.senders, load.Follower(0, cluster.bootstrap, TOPIC, self.partitions, checker),
                         load.Wanderer(cluster.bootstrap, TOPIC, self.partitions, checker, seed)]

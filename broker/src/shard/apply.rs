@@ -19,7 +19,7 @@ use crate::config::{Overrides, TopicConfig};
 use crate::meta::Committed;
 use crate::partition::{Given, Opened, Partition, PartitionId, Peers, Place, log_config, replay};
 use crate::producers::Producers;
-use metadata::{BrokerRecord, Image, Record, ResourceType};
+use metadata::{Image, Record, ResourceType};
 use replica::Peer;
 
 /// The log directories found on this shard's drives, by topic and partition.
@@ -131,9 +131,13 @@ impl Shard {
     /// Tells partitions that lead, and the way to other nodes, what is new of these nodes.
     fn tell_of_nodes(&self, nodes: &BTreeSet<i32>) {
         for &node in nodes {
-            let peer = self.with_image(|image| peer(image, node));
             for partition in self.partitions() {
-                if partition.is_replicated() {
+                let PartitionId { topic_id, index } = partition.id();
+                let peer = self.with_image(|image| {
+                    let state = image.topic_by_id(topic_id)?.partition(index)?;
+                    Some(peer(image, node, state.directory_on(node)?))
+                });
+                if let Some(peer) = peer {
                     partition.peer_changed(peer);
                 }
             }
@@ -244,7 +248,8 @@ impl Shard {
             if partition.was_given(state.leader_epoch, state.partition_epoch) {
                 return None;
             }
-            let replicas = state.replicas.iter().map(|&node| peer(image, node));
+            let places = state.replicas.iter().zip(&state.directories);
+            let replicas = places.map(|(&node, &drive)| peer(image, node, drive));
             Some(Given {
                 leader: state.leader,
                 leader_epoch: state.leader_epoch,
@@ -361,12 +366,14 @@ impl Shard {
     }
 }
 
-/// A node as replication has to know it.
-fn peer(image: &Image, node: i32) -> Peer {
+/// A node with a replica on `drive` as replication has to know it.
+fn peer(image: &Image, node: i32, drive: Uuid) -> Peer {
+    let broker = image.broker(node);
     Peer {
         node,
-        broker_epoch: image.broker(node).map_or(-1, |broker| broker.epoch),
-        eligible: image.broker(node).is_some_and(BrokerRecord::is_active),
+        broker_epoch: broker.map_or(-1, |broker| broker.epoch),
+        // What is on a drive that failed won't keep up, though its node is heard of.
+        eligible: broker.is_some_and(|broker| broker.is_active() && broker.has_online(drive)),
     }
 }
 

@@ -93,12 +93,30 @@ fn a_cut_below_the_high_watermark_takes_it_along() {
 #[test]
 fn a_log_that_ends_below_the_leaders_start_begins_anew() {
     let mut fixture = waiting(20);
-    assert_eq!(fixture.answer(AnswerKind::OutOfRange { log_start: 40 }), []);
+    let elsewhere = Position {
+        last_epoch: -1,
+        end: 30,
+    };
+    let above = AnswerKind::OutOfRange { log_start: 30 };
+    assert_eq!(fixture.answer_to(elsewhere, above), []);
     let effects = fixture.answer(AnswerKind::OutOfRange { log_start: 55 });
     assert_eq!(effects[0], Effect::RestartAt { start: 55 });
     fixture.log.restart_at(55);
     assert_eq!(follows(&fixture.truncated()), Some((-1, 55)));
     assert_eq!(fixture.replica.high_watermark(), 55);
+}
+
+#[test]
+fn a_log_that_the_leader_cannot_compare_with_begins_anew() {
+    let deleted = AnswerKind::OutOfRange { log_start: 40 };
+    let effects = waiting(20).answer(deleted);
+    assert_eq!(effects[0], Effect::RestartAt { start: 40 });
+    // One that is in step stays so: the answer is an old one.
+    let mut in_step = Fixture::follower(TestLog::of(&[(2, 50)]), 20);
+    assert_eq!(in_step.answer(deleted), []);
+    // Unless all that it has is deleted.
+    let effects = in_step.answer(AnswerKind::OutOfRange { log_start: 50 });
+    assert_eq!(effects[0], Effect::RestartAt { start: 50 });
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn a_follower_is_answered_by_where_its_log_leaves_the_leaders() {
         (3, 10, diverged(2, 10)),
         (4, 41, diverged(4, 40)),
         (5, 41, diverged(5, 40)),
-        (1, 8, diverged(1, 5)),
+        (1, 8, out_of_range),
         (6, 40, AnswerKind::Refused(Refusal::UnknownEpoch)),
     ] {
         let got = fixture.follow(sender(2), last_epoch, end);
@@ -308,6 +308,37 @@ fn a_follower_below_the_log_start_is_told_to_begin_anew() {
 }
 
 #[test]
+fn a_follower_whose_last_epoch_is_deleted_here_is_told_to_begin_anew() {
+    // Epochs 2 and 4, of which 2 ended at 10.
+    let mut fixture = Fixture::leader(log(), 40, &[1]);
+    fixture.log.raise_start(14);
+    let out_of_range = AnswerKind::OutOfRange { log_start: 14 };
+    for end in [14, 20, 41] {
+        // What it has of 2 may be above 10, and then was never committed.
+        assert_eq!(fixture.follow(sender(2), 2, end), out_of_range);
+        assert_eq!(fixture.follow(sender(2), 3, end), out_of_range);
+    }
+    let following = AnswerKind::Following {
+        high_watermark: 40,
+        log_start: 14,
+    };
+    assert_eq!(fixture.follow(sender(2), 4, 14), following);
+    assert_eq!(fixture.follow(sender(2), -1, 14), following);
+}
+
+#[test]
+fn a_log_without_records_continues_where_all_was_deleted() {
+    let mut fixture = Fixture::leader(log(), 40, &[1]);
+    fixture.log.raise_start(40);
+    let following = AnswerKind::Following {
+        high_watermark: 40,
+        log_start: 40,
+    };
+    assert_eq!(fixture.follow(sender(2), 5, 40), following);
+    assert_eq!(fixture.follow(sender(2), -1, 40), following);
+}
+
+#[test]
 fn a_leader_resigns_when_records_are_taken_back_that_others_may_have() {
     for (shown, resigns) in [(false, false), (true, true)] {
         let mut fixture = Fixture::leader(log(), 40, &[1, 2]);
@@ -332,4 +363,22 @@ fn a_leader_resigns_when_records_are_taken_back_that_others_may_have() {
             "the next epoch is another matter"
         );
     }
+}
+
+#[test]
+fn a_leader_that_resigned_asks_again_until_there_is_another_epoch() {
+    let mut fixture = Fixture::leader(log(), 40, &[1, 2]);
+    fixture.in_step(2, 40);
+    fixture.append(3, false);
+    fixture.replica.next_for(2, &fixture.log);
+    fixture.log.take_back();
+    let resign = Effect::Resign { leader_epoch: 5 };
+    assert!(fixture.log_cut().contains(&resign));
+    assert_eq!(fixture.tick(1, 0), []);
+    for _ in 0..2 {
+        assert_eq!(fixture.tick(10, 0), []);
+        assert_eq!(fixture.tick(10, 0), std::slice::from_ref(&resign));
+    }
+    fixture.assign(ME, 6, 9, &[1, 2, 3], &[1, 2]);
+    assert!(!fixture.tick(20, 0).contains(&resign));
 }

@@ -35,7 +35,9 @@ def produce(args: argparse.Namespace) -> None:
             if error is not None:
                 failed.append(f"partition {partition}, record {sequence}: {error}")
             else:
-                print(partition, sequence, message.offset(), flush=True)
+                # Of a record that was written by an earlier try the client isn't always told where.
+                offset = message.offset()
+                print(partition, sequence, -1 if offset is None else offset, flush=True)
 
         producer.produce(args.topic, str(sequence), partition=partition, on_delivery=delivered)
         sent += 1

@@ -185,7 +185,8 @@ fn others_lead_what_is_on_a_failed_drive() {
     let Some(drive) = faulty_drive(dir.path()) else {
         return;
     };
-    let mut nodes = Nodes::new(3, 1, &[]);
+    // Nobody is to be waited for until it lags.
+    let mut nodes = Nodes::new(3, 1, &[("replica.lag.time.max.ms", "600000")]);
     nodes.give_besides(2, &drive.path().join("bad"));
     for node in 1..=3 {
         nodes.begin(node);

@@ -276,8 +276,12 @@ impl Task {
         if let Some(why) = &full {
             warn!(error = %why, "the metadata takes no changes until there is room");
         }
-        *self.inner.full.borrow_mut() = full;
-        self.inner.turned.notify_waiters();
+        let is_full = full.is_some();
+        let was_full = self.inner.full.replace(full).is_some();
+        // Those who are woken may well have the member look again: without news they would go on for ever.
+        if is_full || was_full {
+            self.inner.turned.notify_waiters();
+        }
     }
 
     fn apply(&mut self, entered: Entered) -> Result<(), Fault> {

@@ -1,5 +1,6 @@
 //! Several nodes that are one broker to clients.
 
+mod changes;
 mod failover;
 mod nodes;
 mod strangers;

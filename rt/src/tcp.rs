@@ -312,22 +312,6 @@ impl Stream {
         Ok(Self { shared })
     }
 
-    /// Where both ends are on this machine, has the kernel send without pacing, which some congestion
-    /// controls do even there and which costs a core a sixth of what it could move. Elsewhere, and
-    /// where the kernel has no other, nothing changes.
-    pub fn spare_pacing(&self) {
-        let (Ok(peer), Ok(local)) = (self.peer_addr(), self.local_addr()) else {
-            return;
-        };
-        if peer.ip() == local.ip() {
-            let set = self
-                .shared
-                .with_socket(|socket| socket.set_tcp_congestion(b"cubic"));
-            // The stream does as well without.
-            drop(set);
-        }
-    }
-
     /// Parts the stream in two, for a task that reads and one that writes. It is
     /// closed when both are dropped.
     pub fn split(self) -> (ReadHalf, WriteHalf) {

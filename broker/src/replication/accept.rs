@@ -75,7 +75,6 @@ impl Replication {
         self: &Rc<Self>,
         stream: Stream,
     ) -> Result<ConnectionError, ConnectionError> {
-        stream.spare_pacing();
         let (read, mut write) = stream.split();
         let mut inbox = Inbox::new(read, Rc::clone(&self.pool));
         let theirs = hear(&mut inbox).await?;

@@ -88,7 +88,6 @@ async fn establish(link: &Rc<Link>) -> Result<ConnectionError, ConnectionError> 
         format!("{host}:{port}")
     };
     let stream = net::link::dial(&address, CONNECT_LIMIT).await?;
-    stream.spare_pacing();
     let (read, mut write) = stream.split();
     let mut inbox = Inbox::new(read, Rc::clone(&replication.pool));
     say(&mut write, &ours).await?;

@@ -97,7 +97,7 @@ pub(crate) struct Env {
     /// Pairs of nodes between which nothing passes, one way.
     pub(crate) cut: BTreeSet<(i32, i32)>,
     /// When the last message of a connection arrives.
-    lines: BTreeMap<(Address, Address, bool), Micros>,
+    lines: BTreeMap<(Address, Address, u64), Micros>,
     /// Pairs whose connection is broken, until it is made again.
     parted: BTreeSet<(i32, i32)>,
     /// The process of each node that runs now.
@@ -201,8 +201,11 @@ impl Env {
 
     /// The delay that keeps the order of a connection.
     fn in_order(&mut self, packet: &Packet, delay: Micros) -> Micros {
-        let replication = matches!(packet.body, Body::Replication { .. });
-        let line = (packet.from, packet.to, replication);
+        let connection = match packet.body {
+            Body::Control { place, .. } | Body::Client { place, .. } => place.connection,
+            _ => 0,
+        };
+        let line = (packet.from, packet.to, connection);
         let last = self.lines.entry(line).or_default();
         *last = (*last + 1).max(self.now + delay);
         *last - self.now
@@ -223,7 +226,7 @@ impl Env {
         match packet.body {
             Body::Control { .. } | Body::Client { .. } => {
                 let delay = match self.breaks(Mutation::RequestsOvertake) {
-                    true => delay,
+                    true => delay + self.rng.between(0, 400 * MS),
                     false => self.in_order(&packet, delay),
                 };
                 self.after(delay, Event::Deliver(packet));

@@ -3,7 +3,7 @@
 //! It sees everything at once, as no node does. What doesn't hold is kept as the run's failure; the first
 //! one counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use metadata::{Image, Record as MetaRecord};
@@ -49,6 +49,8 @@ pub(crate) struct Ledger {
     leaders: BTreeMap<u64, i32>,
     /// The processes that were given broker epochs, and whether they know.
     epochs: BTreeMap<i64, (i32, u64)>,
+    /// The brokers, with their epochs, that had the metadata of their registration.
+    opened: BTreeSet<(i32, i64)>,
     /// For each producer: its next sequence that wasn't acknowledged.
     pub(crate) acknowledged: BTreeMap<u32, u64>,
     /// Counts, for whoever wants to know whether anything happened at all.
@@ -122,9 +124,31 @@ impl Ledger {
         let last = self.image().map_or(index - 1, |(last, _)| last);
         if last + 1 == index {
             self.images.insert(index, image.clone());
+            self.check_unfenced(payload);
             return;
         }
         self.same_image(node, index, image);
+    }
+
+    /// A process has the metadata of its registration.
+    pub(crate) fn opened(&mut self, node: i32, epoch: i64) {
+        self.opened.insert((node, epoch));
+    }
+
+    /// Nobody is unfenced whose process hasn't that.
+    fn check_unfenced(&mut self, payload: Option<&Bytes>) {
+        for record in records_of(payload) {
+            if let MetaRecord::BrokerChange(change) = record
+                && change.fenced == Some(false)
+            {
+                let broker = (change.node_id, change.epoch);
+                must!(
+                    self,
+                    self.opened.contains(&broker),
+                    "(node, epoch) {broker:?} is unfenced before it has its registration"
+                );
+            }
+        }
     }
 
     /// A node has this metadata after an entry.

@@ -39,7 +39,7 @@ impl Content {
 }
 
 /// The log of one replica.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Log {
     memory: Content,
     disk: Content,
@@ -47,16 +47,24 @@ pub(crate) struct Log {
     agree: Option<usize>,
     epochs: Vec<(i32, i64)>,
     stable: i64,
+    /// For a mutation: the drive may find the log as it was before it began anew.
+    adrift: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            memory: Content::default(),
+            disk: Content::default(),
+            agree: Some(0),
+            epochs: Vec::new(),
+            stable: 0,
+            adrift: false,
+        }
+    }
 }
 
 impl Log {
-    pub(crate) fn new() -> Self {
-        Self {
-            agree: Some(0),
-            ..Self::default()
-        }
-    }
-
     pub(crate) fn append(&mut self, record: Record) {
         assign(&mut self.epochs, record.epoch, self.memory.end());
         self.memory.records.push(record);
@@ -75,6 +83,9 @@ impl Log {
     pub(crate) fn store(&mut self, end: i64) {
         let end = end.clamp(self.stable, self.memory.end());
         self.stable = end;
+        if self.adrift {
+            return;
+        }
         let agree = match self.agree {
             Some(agree) => agree,
             None => {
@@ -103,7 +114,9 @@ impl Log {
         self.agree = self.agree.map(|agree| agree.min(kept));
     }
 
-    pub(crate) fn restart_at(&mut self, start: i64) {
+    /// Throws all away and begins at `start`. What follows is in vain where that isn't `durable`.
+    pub(crate) fn restart_at(&mut self, start: i64, durable: bool) {
+        self.adrift = !durable;
         self.memory = Content {
             base: start,
             start,
@@ -112,6 +125,7 @@ impl Log {
         self.epochs.clear();
         self.stable = start;
         self.agree = None;
+        self.store(start);
     }
 
     pub(crate) fn raise_start(&mut self, start: i64) {
@@ -132,10 +146,10 @@ impl Log {
         let cut_is_done = self.agree == Some(self.disk.records.len());
         if cut_is_done || rng.chance(50) {
             let kept = rng.offset(self.stable, self.memory.end());
-            let (stable, start) = (self.stable, self.memory.start);
+            self.adrift = false;
             self.store(kept);
-            debug_assert!(stable <= kept && start <= kept);
         }
+        self.adrift = false;
         self.disk.start = self.disk.start.min(self.disk.end());
         self.memory = self.disk.clone();
         self.agree = Some(self.memory.records.len());

@@ -103,7 +103,8 @@ pub(crate) enum ControlReply {
     NotController(Option<i32>),
     /// The broker's epoch.
     Registered(i64),
-    Refused(String),
+    /// The controller refused.
+    Refused,
     Heartbeat(HeartbeatReply),
     /// In the order of the changes.
     Altered(Vec<IsrAnswer>),

@@ -20,8 +20,8 @@ pub enum Mutation {
     BrokerEpochKept,
     /// The sessions aren't told when what they decided is committed.
     SessionsNotTold,
-    /// A heartbeat of an earlier process is taken for one of the present.
-    OldHeartbeatTaken,
+    /// A broker says that it has all metadata, before it has.
+    OffsetOverstated,
     /// A node hears of its partitions before its registration is in the metadata.
     AssignedBeforeRegistered,
     /// A log that begins anew isn't on the drive before the high watermark that follows from it.
@@ -32,8 +32,6 @@ pub enum Mutation {
     StableEndAhead,
     /// The beginning of an epoch isn't noted in the log.
     EpochNotAssigned,
-    /// A replica that was deleted and is there again speaks in the session of before.
-    SessionNotRaised,
     /// `acks=all` is answered when the leader has the records.
     AckAtStableEnd,
     /// Who waits for an append goes on waiting when the leadership is lost.
@@ -46,7 +44,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 18] = [
         Self::QuorumAnswersUnwritten,
         Self::VoteForgotten,
         Self::UncommittedApplied,
@@ -55,13 +53,12 @@ impl Mutation {
         Self::RequestsOvertake,
         Self::BrokerEpochKept,
         Self::SessionsNotTold,
-        Self::OldHeartbeatTaken,
+        Self::OffsetOverstated,
         Self::AssignedBeforeRegistered,
         Self::RestartNotDurable,
         Self::TruncationIgnored,
         Self::StableEndAhead,
         Self::EpochNotAssigned,
-        Self::SessionNotRaised,
         Self::AckAtStableEnd,
         Self::WaitersKept,
         Self::ReadAboveWatermark,

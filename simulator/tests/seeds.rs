@@ -24,7 +24,7 @@ fn show(failure: &Failure) -> String {
 #[test]
 fn a_cluster_keeps_every_promise_in_a_bad_world() {
     let one = setting("SIMULATOR_SEED");
-    let count = setting("SIMULATOR_SEEDS").unwrap_or(2000);
+    let count = setting("SIMULATOR_SEEDS").unwrap_or(3000);
     let seeds = one.map_or(0..count, |seed| seed..seed + 1);
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     let (mut events, mut micros) = (0, 0);

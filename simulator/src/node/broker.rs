@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::Me;
 use crate::env::{Env, MS, Micros};
 use crate::message::{Address, Body, ControlReply, ControlRequest, Packet, Place};
+use crate::mutation::Mutation;
 
 /// After how long a request that nobody answered is given up.
 const TIMEOUT: Micros = 100 * MS;
@@ -106,13 +107,14 @@ impl Broker {
             let to = env.rng.below(voters) as i32;
             self.connect(env, to);
         }
+        let overstates = env.breaks(Mutation::OffsetOverstated);
         let request = match self.epoch {
             None => ControlRequest::Register(Box::new(self.registration())),
             Some(broker_epoch) => ControlRequest::Heartbeat(Heartbeat {
                 node: self.node,
                 broker_epoch,
-                metadata_offset: offset,
-                want_fence: !self.is_open,
+                metadata_offset: if overstates { i64::MAX } else { offset },
+                want_fence: !self.is_open && !overstates,
                 want_shutdown: to_stop,
                 offline_drives: Vec::new(),
             }),

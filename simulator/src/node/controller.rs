@@ -173,7 +173,7 @@ impl Leading {
             Ok(decided) => decided,
             Err(error) => {
                 tell!(env, "controller {} refuses: {error}", self.node);
-                (ControlReply::Refused(error.to_string()), Vec::new())
+                (ControlReply::Refused, Vec::new())
             }
         };
         for record in &records {
@@ -266,13 +266,8 @@ impl Leading {
         }
         match request {
             ControlRequest::Register(command) => self.register(env, member, to, &command, now_ms),
-            ControlRequest::Heartbeat(mut heartbeat) => {
+            ControlRequest::Heartbeat(heartbeat) => {
                 let node = heartbeat.node;
-                if env.breaks(Mutation::OldHeartbeatTaken)
-                    && let Some(broker) = self.ahead.broker(node)
-                {
-                    heartbeat.broker_epoch = broker.epoch;
-                }
                 let controller = Controller::new(&self.ahead, &Rules, POLICY);
                 let decided = self.sessions.heartbeat(&controller, &heartbeat, now_ms);
                 let decided =

@@ -6,12 +6,13 @@ mod member;
 mod partition;
 mod process;
 mod sequences;
+mod serving;
 
 use std::collections::BTreeMap;
 
 use replica::LogView;
 
-pub(crate) use controller::{Command, TOPIC_ID};
+pub(crate) use controller::Command;
 use member::Stored;
 pub(crate) use process::Process;
 
@@ -32,8 +33,6 @@ pub(crate) struct Clock {
 pub(crate) struct Me {
     pub(crate) node: i32,
     pub(crate) life: u64,
-    /// -1 before it is registered.
-    pub(crate) broker_epoch: i64,
     /// By its own clock.
     pub(crate) now_ms: u64,
     /// Its drive has no room.
@@ -106,7 +105,6 @@ impl Node {
         Me {
             node: self.id,
             life: self.life,
-            broker_epoch: self.process.as_ref().map_or(-1, |process| process.epoch()),
             now_ms: 1_000_000 + ms + self.clock.ahead_ms,
             full: self.full,
             slow: self.slow,

@@ -12,7 +12,6 @@ use super::partition::{Given, Partition};
 use super::{Drive, Me};
 use crate::env::{Env, MS, Work, tell};
 use crate::ledger::TOPIC;
-use crate::log::Log;
 use crate::message::{
     Address, Body, ClientReply, ClientRequest, ControlReply, Packet, Place, Said,
 };
@@ -23,7 +22,7 @@ const QUORUM_TICK: u64 = 10 * MS;
 /// Time between looks of the replicas at the time.
 const TICK: u64 = 25 * MS;
 const HEARTBEAT: u64 = 50 * MS;
-const CHECKPOINT: u64 = 100 * MS;
+const CHECKPOINT: u64 = 40 * MS;
 /// `replica.lag.time.max.ms`.
 const LAG_MAX_MS: u64 = 200;
 const RETRY_MS: u64 = 60;
@@ -266,13 +265,16 @@ impl Process {
                 env.work_after(TICK, self.node, Work::Tick);
             }
             Work::Heartbeat => {
+                if self.is_registered() {
+                    env.ledger.opened(self.node, self.epoch());
+                }
                 let quorum = &self.member.quorum;
                 self.broker
                     .heartbeat(env, quorum, self.member.offset(), to_stop);
                 env.work_after(HEARTBEAT, self.node, Work::Heartbeat);
             }
             Work::Checkpoint => {
-                self.checkpoint(env, drive);
+                self.checkpoint(drive);
                 env.work_after(CHECKPOINT, self.node, Work::Checkpoint);
             }
             Work::LogWritten {
@@ -321,13 +323,11 @@ impl Process {
     }
 
     /// Writes down the high watermarks. Truncations are certain before what they led to.
-    fn checkpoint(&mut self, env: &Env, drive: &mut Drive) {
+    fn checkpoint(&mut self, drive: &mut Drive) {
         for (&id, open) in &mut self.partitions {
             if !open.is_cutting() {
-                if !env.breaks(Mutation::RestartNotDurable) {
-                    let stable = replica::LogView::stable_end(&open.log);
-                    open.log.store(stable);
-                }
+                let stable = replica::LogView::stable_end(&open.log);
+                open.log.store(stable);
                 let high_watermark = open.replica.high_watermark();
                 drive.checkpoint.insert(id, high_watermark);
             }
@@ -429,10 +429,8 @@ impl Process {
         records: Option<&[MetaRecord]>,
     ) {
         if !self.broker.is_open {
-            let broker = self.member.image.broker(self.node);
-            let registered = broker.map(|broker| broker.epoch);
-            let mine = self.broker.epoch.is_some() && registered == self.broker.epoch;
-            if !mine && !(env.breaks(Mutation::AssignedBeforeRegistered) && registered.is_some()) {
+            let early = env.breaks(Mutation::AssignedBeforeRegistered);
+            if !self.is_registered() && !early {
                 return;
             }
             tell!(env, "node {} opens its partitions", self.node);
@@ -453,6 +451,12 @@ impl Process {
                 _ => {}
             }
         }
+    }
+
+    /// Whether the metadata here has this process's registration.
+    fn is_registered(&self) -> bool {
+        let broker = self.member.image.broker(self.node);
+        self.broker.epoch.is_some() && broker.map(|broker| broker.epoch) == self.broker.epoch
     }
 
     fn state(&self, partition: i32) -> Option<&PartitionState> {
@@ -529,15 +533,13 @@ impl Process {
     }
 
     fn open(&mut self, env: &Env, me: &Me, drive: &mut Drive, partition: i32) {
-        if !env.breaks(Mutation::SessionNotRaised) {
-            self.session += 1;
-        }
+        self.session += 1;
         let settings = Settings {
             lag_max_ms: LAG_MAX_MS,
             retry_ms: RETRY_MS,
             min_insync_replicas: env.shape.min_insync,
         };
-        let log = drive.logs.remove(&partition).unwrap_or_else(Log::new);
+        let log = drive.logs.remove(&partition).unwrap_or_default();
         let high_watermark = drive.checkpoint.get(&partition).copied().unwrap_or(0);
         let open = Partition::new(partition, me, settings, log, high_watermark, self.session);
         self.partitions.insert(partition, open);

@@ -8,9 +8,11 @@
 pub mod admin;
 pub mod api;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod meta;
 pub mod partition;
 pub mod process;
 pub mod producers;
+pub mod replication;
 pub mod shard;

@@ -44,7 +44,7 @@ fn code(error: &ServeError) -> u8 {
         ServeError::Host(_) | ServeError::Executor(_) => exit::UNFIT_HOST,
         ServeError::Listen { .. } => exit::ADDRESS,
         ServeError::Drive(_) => exit::DATA_DIR,
-        ServeError::Metadata(_) => exit::METADATA,
+        ServeError::Metadata(_) | ServeError::Refused(_) => exit::METADATA,
         ServeError::Settings(_) => exit::USAGE,
     }
 }

@@ -1,6 +1,7 @@
 //! The controller's command on directories that were found on drives: logs that the metadata
 //! doesn't know, as when a directory was copied from another broker. Pure, like `core`.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::placement::{PlacementDrive, Placer};
 use super::record::{Record, TopicRecord};
 
 /// Takes a topic's directories that were found on drives into the metadata.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdoptTopic {
     /// The topic's name, from the directories' names.
     pub name: String,
@@ -26,7 +27,7 @@ pub struct AdoptTopic {
 }
 
 /// A partition's directory found on a drive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundPartition {
     /// The partition's number.
     pub index: i32,

@@ -1,6 +1,7 @@
 //! The controller's commands on configs. What keys there are and what values they take is the
 //! caller's to say, by [`ConfigRules`]; here is what Kafka's requests mean. Pure, like `core`.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -49,7 +50,7 @@ impl fmt::Debug for dyn ConfigRules + '_ {
 }
 
 /// What an incremental change does with a key, with Kafka's numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(i8)]
 pub enum ConfigOp {
     /// Sets the value.
@@ -78,7 +79,7 @@ impl ConfigOp {
 }
 
 /// One incremental change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigChange {
     /// The key.
     pub key: String,

@@ -7,6 +7,7 @@
 //! go in `registration` and `fencing`, their heartbeats are in `sessions`; who leads is in
 //! `election`, who is in sync in `isr`, and moves are in `reassignment`.
 
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -45,7 +46,7 @@ pub struct Policy {
 }
 
 /// Creates a topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateTopic {
     /// A fresh id for it.
     pub id: Uuid,
@@ -62,7 +63,7 @@ pub struct CreateTopic {
 }
 
 /// Gives a topic more partitions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreatePartitions {
     /// The topic's name.
     pub name: String,
@@ -73,7 +74,7 @@ pub struct CreatePartitions {
 }
 
 /// A topic as a command names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TopicRef {
     /// By name.
     Name(String),
@@ -82,7 +83,7 @@ pub enum TopicRef {
 }
 
 /// A block of producer ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProducerIds {
     /// The first id.
     pub first: i64,

@@ -1,6 +1,7 @@
 //! Who leads a partition: what becomes of it when its replicas, those in sync, or those that can
 //! lead change, and the elections that are asked for. Pure, like `core`; the rules are Kafka's.
 
+use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
 
 use uuid::Uuid;
@@ -14,7 +15,7 @@ use super::record::{PartitionChangeRecord, PartitionState, Record, Resource, Res
 const UNCLEAN: &str = "unclean.leader.election.enable";
 
 /// Which leader a client asks for, with Kafka's numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(i8)]
 pub enum ElectionType {
     /// The first replica, if it is in sync.
@@ -250,6 +251,39 @@ impl<'a> Controller<'a> {
                 "no replica of {name} is on a broker and a drive that are up"
             ))),
         }
+    }
+
+    /// Ends the epoch in which `node` leads, because it can't go on in it: another replica in sync leads
+    /// from here on, or else the same one in a new epoch. Nothing when the epoch is over already.
+    ///
+    /// # Errors
+    /// [`MetaError::StaleBrokerEpoch`], [`MetaError::UnknownTopicId`], [`MetaError::UnknownPartition`].
+    pub fn resign(
+        &self,
+        (node, broker_epoch): (i32, i64),
+        topic_id: Uuid,
+        index: i32,
+        leader_epoch: i32,
+    ) -> Result<Vec<Record>, MetaError> {
+        self.check_broker_epoch(node, broker_epoch)?;
+        let topic = self.image.topic_by_id(topic_id);
+        let topic = topic.ok_or(MetaError::UnknownTopicId(topic_id))?;
+        let unknown = || MetaError::UnknownPartition {
+            topic: topic.name.to_string(),
+            index,
+        };
+        let state = topic.partition(index).ok_or_else(unknown)?;
+        if (state.leader, state.leader_epoch) != (node, leader_epoch) {
+            return Ok(Vec::new());
+        }
+        let others = |other, drive| other != node && self.image.is_online(other, drive);
+        let change = Target::new(topic_id, index, state).decide(others, || false);
+        let moved = change.filter(|change| change.leader.is_some_and(|leader| leader >= 0));
+        let change = moved.unwrap_or_else(|| PartitionChangeRecord {
+            leader_epoch: Some(leader_epoch.saturating_add(1)),
+            ..PartitionChangeRecord::of(topic_id, index, state.partition_epoch.saturating_add(1))
+        });
+        Ok(vec![Record::PartitionChange(change)])
     }
 
     /// Elects leaders for up to `most` partitions that have none, where one can be had: after

@@ -1,6 +1,7 @@
 //! A leader's changes of the set of in-sync replicas (AlterPartition). Pure, like `core`; checks and
 //! codes are Kafka's, in Kafka's order.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::core::Controller;
@@ -12,7 +13,7 @@ use super::record::{BrokerRecord, PartitionState, Record};
 pub const ANY_BROKER_EPOCH: i64 = -1;
 
 /// What a leader asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlterPartition {
     /// The node that asks.
     pub node: i32,

@@ -6,6 +6,7 @@
 //! broker that is stopping is. Pure and deterministic: the same image, drives and calls give the
 //! same places.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use super::image::{DriveLoad, Image};
 
 /// A drive that can take new replicas: it is neither failed nor full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PlacementDrive {
     /// The node it belongs to.
     pub node: i32,

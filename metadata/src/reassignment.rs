@@ -3,6 +3,7 @@
 //! A reassignment adds the new replicas to the old ones; when all that are to stay are in sync, the
 //! others go (see `election`). Until then it can be changed or cancelled.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::core::Controller;
@@ -13,7 +14,7 @@ use super::placement::{PlacementDrive, Placer, check_nodes};
 use super::record::{PartitionState, Record};
 
 /// Asks for other replicas of a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reassignment {
     /// The topic's name.
     pub topic: String,

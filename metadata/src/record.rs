@@ -5,6 +5,7 @@
 //! validation beyond its own consistency, so that every shard and every later start gets the same
 //! image. Their bytes are in `codec`.
 
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -177,7 +178,7 @@ impl PartitionChangeRecord {
 }
 
 /// The kinds of resource that have configs, with Kafka's numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum ResourceType {
     /// A topic, by name.
@@ -209,7 +210,7 @@ impl ResourceType {
 }
 
 /// Something that has configs.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Resource {
     /// Its kind.
     pub kind: ResourceType,
@@ -309,7 +310,7 @@ impl BrokerRecord {
 }
 
 /// Where one shard of a broker listens for other brokers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InternalEndpoint {
     /// The host that other brokers connect to.
     pub host: String,
@@ -349,7 +350,7 @@ pub struct LastBrokerEpochRecord {
 }
 
 /// A drive of a broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DriveInfo {
     /// The drive's id, kept on the drive itself.
     pub id: Uuid,
@@ -360,7 +361,7 @@ pub struct DriveInfo {
 }
 
 /// An address a broker listens on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// The listener's name.
     pub name: String,

@@ -6,6 +6,7 @@
 //! drives hadn't kept, and comes back into them by catching up. Only a broker that is the only one
 //! goes on at once, and where it was.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::core::Controller;
@@ -16,7 +17,7 @@ use super::record::{
 };
 
 /// A broker as it registers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterBroker {
     /// The cluster its drives belong to; `None` while they belong to none.
     pub cluster_id: Option<String>,

@@ -3,6 +3,7 @@
 //! Soft state, kept by the node that is the controller and lost with that; what follows from it
 //! becomes records. Pure: times are given, in milliseconds of any clock that doesn't go back.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
@@ -15,7 +16,7 @@ use super::record::{BrokerRecord, Record};
 use super::registration::{Liveness, RegisterBroker};
 
 /// What a broker says of itself, at least several times a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// Its node id.
     pub node: i32,
@@ -32,7 +33,7 @@ pub struct Heartbeat {
 }
 
 /// What a broker is told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeartbeatReply {
     /// It has applied the record of its registration.
     pub caught_up: bool,

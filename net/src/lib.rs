@@ -14,7 +14,7 @@ mod memory;
 pub mod produce;
 pub mod producer;
 mod put;
-mod recycle;
+pub mod recycle;
 pub mod registry;
 pub mod request;
 pub mod response;

@@ -59,7 +59,7 @@ impl FrameMemory {
             requests,
             buffers,
             arriving: Rc::default(),
-            pool: Rc::new(FramePool::new()),
+            pool: Rc::default(),
         }
     }
 

@@ -76,19 +76,21 @@ impl Class {
 
 /// The large buffers of one shard's connections.
 #[derive(Debug)]
-pub(crate) struct FramePool {
+pub struct FramePool {
     classes: RefCell<[Class; CLASSES]>,
 }
 
-impl FramePool {
-    pub(crate) fn new() -> Self {
+impl Default for FramePool {
+    fn default() -> Self {
         Self {
             classes: RefCell::new(std::array::from_fn(Class::new)),
         }
     }
+}
 
+impl FramePool {
     /// An empty buffer with room for `size` bytes, and no more.
-    pub(crate) fn take(&self, size: usize) -> BytesMut {
+    pub fn take(&self, size: usize) -> BytesMut {
         let Some(index) = class(size) else {
             return BytesMut::with_capacity(size);
         };
@@ -108,7 +110,7 @@ impl FramePool {
     }
 
     /// Lets go of the unused buffers of sizes that were not asked for since the last call.
-    pub(crate) fn trim(&self) {
+    pub fn trim(&self) {
         for class in self.classes.borrow_mut().iter_mut() {
             if !std::mem::take(&mut class.asked) {
                 while class.drop_free() {}
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_buffer_is_used_again_when_all_of_it_was_let_go() {
-        let pool = FramePool::new();
+        let pool = FramePool::default();
         let mut first = pool.take(100_000);
         let place = first.as_ptr();
         first.extend_from_slice(&[7; 100_000]);
@@ -172,7 +174,7 @@ mod tests {
 
     #[test]
     fn one_that_is_held_does_not_stand_in_the_way() {
-        let pool = FramePool::new();
+        let pool = FramePool::default();
         let held = pool.take(100_000);
         let free = pool.take(100_000);
         let place = free.as_ptr();
@@ -183,7 +185,7 @@ mod tests {
 
     #[test]
     fn unused_buffers_of_sizes_not_asked_for_are_let_go() {
-        let pool = FramePool::new();
+        let pool = FramePool::default();
         let count = |pool: &FramePool| -> usize {
             pool.classes
                 .borrow()

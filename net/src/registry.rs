@@ -84,10 +84,16 @@ pub static ADVERTISED: &[ApiRange] = &[
     ApiRange::new(33, "AlterConfigs", 0, 2, 2),
     ApiRange::new(35, "DescribeLogDirs", 1, 4, 2),
     ApiRange::new(37, "CreatePartitions", 0, 3, 2),
+    ApiRange::new(43, "ElectLeaders", 0, 2, 2),
     ApiRange::new(44, "IncrementalAlterConfigs", 0, 1, 1),
+    ApiRange::new(45, "AlterPartitionReassignments", 0, 1, 0),
     ApiRange::new(46, "ListPartitionReassignments", 0, 0, 0),
+    ApiRange::new(55, "DescribeQuorum", 0, 2, 0),
     ApiRange::new(60, "DescribeCluster", 0, 2, 0),
+    ApiRange::new(64, "UnregisterBroker", 0, 0, 0),
     ApiRange::new(75, "DescribeTopicPartitions", 0, 0, 0),
+    ApiRange::new(80, "AddRaftVoter", 0, 0, 0),
+    ApiRange::new(81, "RemoveRaftVoter", 0, 0, 0),
 ];
 
 /// The row of an API, if this broker has it.

@@ -23,10 +23,16 @@ pub(crate) fn of(key: i16) -> Option<&'static Kind> {
         33 => &ALTER_CONFIGS,
         35 => &DESCRIBE_LOG_DIRS,
         37 => &CREATE_PARTITIONS,
+        43 => &ELECT_LEADERS,
         44 => &INCREMENTAL_ALTER_CONFIGS,
+        45 => &ALTER_PARTITION_REASSIGNMENTS,
         46 => &LIST_PARTITION_REASSIGNMENTS,
+        55 => &DESCRIBE_QUORUM,
         60 => &DESCRIBE_CLUSTER,
+        64 => &UNREGISTER_BROKER,
         75 => &DESCRIBE_TOPIC_PARTITIONS,
+        80 => &ADD_RAFT_VOTER,
+        81 => &REMOVE_RAFT_VOTER,
         _ => return None,
     };
     Some(shape)
@@ -298,6 +304,20 @@ static CREATE_PARTITIONS: Kind = Struct(&[
     Field::new(Fixed(1)),
 ]);
 
+static ELECT_LEADERS: Kind = Struct(&[
+    // ElectionType
+    Field::new(Fixed(1)).since(1),
+    // TopicPartitions
+    Field::new(List(&Struct(&[
+        // Topic
+        Field::new(Held(Width::Two)),
+        // Partitions
+        Field::new(List(&Fixed(4))),
+    ]))),
+    // TimeoutMs
+    Field::new(Fixed(4)),
+]);
+
 static INCREMENTAL_ALTER_CONFIGS: Kind = Struct(&[
     // Resources
     Field::new(List(&Struct(&[
@@ -319,6 +339,25 @@ static INCREMENTAL_ALTER_CONFIGS: Kind = Struct(&[
     Field::new(Fixed(1)),
 ]);
 
+static ALTER_PARTITION_REASSIGNMENTS: Kind = Struct(&[
+    // TimeoutMs
+    Field::new(Fixed(4)),
+    // AllowReplicationFactorChange
+    Field::new(Fixed(1)).since(1),
+    // Topics
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // PartitionIndex
+            Field::new(Fixed(4)),
+            // Replicas
+            Field::new(List(&Fixed(4))),
+        ]))),
+    ]))),
+]);
+
 static LIST_PARTITION_REASSIGNMENTS: Kind = Struct(&[
     // TimeoutMs
     Field::new(Fixed(4)),
@@ -331,6 +370,19 @@ static LIST_PARTITION_REASSIGNMENTS: Kind = Struct(&[
     ]))),
 ]);
 
+static DESCRIBE_QUORUM: Kind = Struct(&[
+    // Topics
+    Field::new(List(&Struct(&[
+        // TopicName
+        Field::new(Held(Width::Two)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // PartitionIndex
+            Field::new(Fixed(4)),
+        ]))),
+    ]))),
+]);
+
 static DESCRIBE_CLUSTER: Kind = Struct(&[
     // IncludeClusterAuthorizedOperations
     Field::new(Fixed(1)),
@@ -338,6 +390,11 @@ static DESCRIBE_CLUSTER: Kind = Struct(&[
     Field::new(Fixed(1)).since(1),
     // IncludeFencedBrokers
     Field::new(Fixed(1)).since(2),
+]);
+
+static UNREGISTER_BROKER: Kind = Struct(&[
+    // BrokerId
+    Field::new(Fixed(4)),
 ]);
 
 static DESCRIBE_TOPIC_PARTITIONS: Kind = Struct(&[
@@ -355,4 +412,33 @@ static DESCRIBE_TOPIC_PARTITIONS: Kind = Struct(&[
         // PartitionIndex
         Field::new(Fixed(4)),
     ])),
+]);
+
+static ADD_RAFT_VOTER: Kind = Struct(&[
+    // ClusterId
+    Field::new(Held(Width::Two)),
+    // TimeoutMs
+    Field::new(Fixed(4)),
+    // VoterId
+    Field::new(Fixed(4)),
+    // VoterDirectoryId
+    Field::new(Fixed(16)),
+    // Listeners
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)),
+        // Host
+        Field::new(Held(Width::Two)),
+        // Port
+        Field::new(Fixed(2)),
+    ]))),
+]);
+
+static REMOVE_RAFT_VOTER: Kind = Struct(&[
+    // ClusterId
+    Field::new(Held(Width::Two)),
+    // VoterId
+    Field::new(Fixed(4)),
+    // VoterDirectoryId
+    Field::new(Fixed(16)),
 ]);

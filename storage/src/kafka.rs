@@ -42,22 +42,28 @@ pub(crate) async fn stored_start(folder: &Path) -> Result<i64, LogError> {
     Ok(text.and_then(|text| text.trim().parse().ok()).unwrap_or(0))
 }
 
-/// The log's entry: a version, a count, then a line each of topic, partition, offset. `None` if the file
-/// isn't like that.
+/// The log's entry, if the file has one. `None` if the file isn't as Kafka writes it.
 fn parse(text: &str, topic: &str, partition: i32) -> Option<Option<i64>> {
+    let entries = offsets(text)?;
+    let mut of_log = entries
+        .iter()
+        .filter(|(name, number, _)| *name == topic && *number == partition);
+    Some(of_log.next_back().map(|(_, _, offset)| *offset))
+}
+
+/// A file of offsets, as Kafka keeps several of in a directory: a version, a count, then a line each of
+/// topic, partition, offset. `None` if it isn't like that.
+pub(crate) fn offsets(text: &str) -> Option<Vec<(&str, i32, i64)>> {
     let mut lines = text.lines();
     if lines.next()?.trim() != "0" {
         return None;
     }
     let count: usize = lines.next()?.trim().parse().ok()?;
-    let mut found = None;
+    let mut found = Vec::new();
     for _ in 0..count {
         let mut fields = lines.next()?.split_whitespace();
-        let (name, number, offset) = (fields.next()?, fields.next()?, fields.next()?);
-        let (number, offset): (i32, i64) = (number.parse().ok()?, offset.parse().ok()?);
-        if name == topic && number == partition {
-            found = Some(offset);
-        }
+        let (topic, partition, offset) = (fields.next()?, fields.next()?, fields.next()?);
+        found.push((topic, partition.parse().ok()?, offset.parse().ok()?));
     }
     Some(found)
 }

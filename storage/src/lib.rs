@@ -32,6 +32,7 @@ mod recovery;
 mod sealed;
 mod segment;
 mod tail;
+mod watermarks;
 
 pub use budget::TailBudget;
 pub use config::{DriveConfig, LogConfig};
@@ -44,3 +45,4 @@ pub use log::{ColdRead, Log, LogOwner, Read, ReplayEvent, Retained, TimedOffset}
 pub use metrics::{DriveMetrics, LATENCY_BUCKETS, Latency, LogMetrics};
 pub use name::{LogName, id_text, parse_id};
 pub use recovery::BATCH_MAX;
+pub use watermarks::Watermarks;

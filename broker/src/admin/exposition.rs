@@ -9,6 +9,7 @@ use super::report::{
     BudgetReport, DriveReport, OnlinePartition, PartitionReport, PartitionState, ShardReport,
 };
 use super::text::{Family, Text, Value};
+use crate::replication::ReplicationCounts;
 
 /// Drives are not faster than this; buckets below it are counted in the first one above.
 const FIRST_DRIVE_BUCKET: usize = 4;
@@ -102,6 +103,7 @@ fn of_shards(text: &mut Text, shards: &[ShardReport]) {
     });
     each_shard(text, &f::BYTES_IN, shards, |shard| shard.records.bytes_in);
     each_shard(text, &f::BYTES_OUT, shards, |shard| shard.records.bytes_out);
+    of_replication(text, shards);
     let mut lanes = text.family(&f::LANE_MESSAGES);
     for shard in shards {
         for (to, depth) in &shard.lanes {
@@ -114,6 +116,29 @@ fn of_shards(text: &mut Text, shards: &[ShardReport]) {
         shard.sessions.1
     });
     each_shard(text, &f::REMOTE_WAITS, shards, |shard| shard.remote_waits);
+}
+
+fn of_replication(text: &mut Text, shards: &[ShardReport]) {
+    let mut count = |family, value: fn(&ReplicationCounts) -> u64| {
+        each_shard(text, family, shards, |shard| value(&shard.replication));
+    };
+    count(&f::REPLICATION_RECEIVED, |counts| counts.bytes_in);
+    count(&f::REPLICATION_SENT, |counts| counts.bytes_out);
+    let mut connections = text.family(&f::REPLICATION_CONNECTIONS);
+    for shard in shards {
+        let (leaders, followers) = shard.replication_connections;
+        for (with, number) in [("leaders", leaders), ("followers", followers)] {
+            connections.sample(&[&shard.shard.to_string(), with], number);
+        }
+    }
+    let mut count = |family, value: fn(&ReplicationCounts) -> u64| {
+        each_shard(text, family, shards, |shard| value(&shard.replication));
+    };
+    count(&f::ISR_SHRINKS, |counts| counts.isr_shrinks);
+    count(&f::ISR_EXPANDS, |counts| counts.isr_expands);
+    each_shard(text, &f::UNDER_REPLICATED, shards, |shard| {
+        shard.under_replicated
+    });
 }
 
 fn api_name(key: i16) -> String {

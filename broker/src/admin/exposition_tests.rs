@@ -36,6 +36,14 @@ fn shard(number: usize) -> ShardReport {
             waiters: Some(1),
         }],
         tail_unwritten: 12,
+        replication: ReplicationCounts {
+            bytes_in: 70,
+            bytes_out: 80,
+            isr_shrinks: 2,
+            isr_expands: 1,
+        },
+        replication_connections: (1, 2),
+        under_replicated: 6,
     }
 }
 

@@ -40,6 +40,12 @@ families! {
     BATCHES_IN = Counter "ottla_produced_batches_total" ["shard"] "Record batches appended to the shard's partitions.";
     BYTES_IN = Counter "ottla_produced_bytes_total" ["shard"] "Bytes of record batches appended to the shard's partitions.";
     BYTES_OUT = Counter "ottla_fetched_bytes_total" ["shard"] "Bytes of record batches read from the shard's partitions for clients.";
+    REPLICATION_RECEIVED = Counter "ottla_replication_received_bytes_total" ["shard"] "Bytes received from shards of other nodes, records and all.";
+    REPLICATION_SENT = Counter "ottla_replication_sent_bytes_total" ["shard"] "Bytes sent to shards of other nodes, records and all.";
+    REPLICATION_CONNECTIONS = Gauge "ottla_replication_connections" ["shard", "with"] "Connections open now with leaders that the shard follows and with followers of what it leads.";
+    ISR_SHRINKS = Counter "ottla_isr_shrinks_total" ["shard"] "Times an ISR of a partition that the shard leads became smaller.";
+    ISR_EXPANDS = Counter "ottla_isr_expands_total" ["shard"] "Times an ISR of a partition that the shard leads became larger.";
+    UNDER_REPLICATED = Gauge "ottla_under_replicated_partitions" ["shard"] "Partitions that the shard leads with an ISR smaller than their replicas.";
     LANE_MESSAGES = Gauge "ottla_lane_messages" ["shard", "to"] "Messages that wait in the lane from one shard to another.";
     CALLS = Gauge "ottla_calls_in_flight" ["shard"] "Calls of the shard to other shards that are not answered yet.";
     SESSIONS = Gauge "ottla_fetch_sessions" ["shard"] "Fetch sessions open.";

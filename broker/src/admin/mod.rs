@@ -4,6 +4,7 @@
 //! Everything is gathered when it is asked for: shards count in cells of their own and are asked for
 //! copies over their lanes. It changes nothing and must stay so: whoever reaches the address may read.
 
+pub mod cluster;
 pub mod exposition;
 pub mod families;
 pub mod http;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::metrics::{ApiCounts, RecordCounts};
 use crate::partition::Partition;
+use crate::replication::ReplicationCounts;
 use crate::shard::Shard;
 
 /// A drive that hangs is asked for its space for no longer than this.
@@ -58,6 +59,12 @@ pub struct ShardReport {
     pub budgets: Vec<BudgetReport>,
     /// Bytes in the tail that are not written.
     pub tail_unwritten: usize,
+    /// What was counted of its replication.
+    pub replication: ReplicationCounts,
+    /// Its connections with leaders, and with followers.
+    pub replication_connections: (usize, usize),
+    /// Partitions it leads with an ISR that lacks a replica.
+    pub under_replicated: usize,
 }
 
 /// A drive.
@@ -173,7 +180,20 @@ pub fn counters(shard: &Shard) -> ShardReport {
             },
         ],
         tail_unwritten: tail.unwritten(),
+        replication: shard.replication().counts(),
+        replication_connections: shard.replication().connections(),
+        under_replicated: shard
+            .partitions()
+            .iter()
+            .filter(|partition| is_under_replicated(partition))
+            .count(),
     }
+}
+
+fn is_under_replicated(partition: &Partition) -> bool {
+    partition.is_replicated()
+        && partition.is_leader()
+        && partition.isr_len() <= partition.followers().len()
 }
 
 fn budget(owner: &'static str, credit: &Credit) -> BudgetReport {

@@ -7,6 +7,7 @@ use hyper::StatusCode;
 use serde::Serialize;
 use storage::Health;
 
+use super::cluster::ClusterView;
 use super::exposition::{NodeReport, render};
 use super::http::{Answering, JSON, Reply, Routes};
 use super::process_stats::ProcessStats;
@@ -35,6 +36,7 @@ impl Routes for NodeRoutes {
             "/readyz" => Box::pin(async move { readyz(&shard).await }),
             "/metrics" => Box::pin(async move { metrics(&shard, started).await }),
             "/v1/node" => Box::pin(async move { node(&shard).await }),
+            "/v1/cluster" => Box::pin(async move { cluster(&shard) }),
             "/v1/partitions" => Box::pin(async move { partitions(&shard).await }),
             "/v1/connections" => Box::pin(async move { connections(&shard).await }),
             _ => return None,
@@ -160,6 +162,11 @@ async fn node(shard: &Rc<Shard>) -> Reply {
         topics: shard.with_image(|image| image.topic_count()),
         drives: drives.iter().map(DriveView::from).collect(),
     })
+}
+
+fn cluster(shard: &Shard) -> Reply {
+    let controller = shard.controller.get();
+    json(&shard.with_image(|image| ClusterView::new(image, controller)))
 }
 
 async fn partitions(shard: &Rc<Shard>) -> Reply {

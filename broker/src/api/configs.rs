@@ -61,7 +61,7 @@ pub(super) fn describe_all(
 
 fn rows(shard: &Shard, kind: i8, name: &str, want: Want<'_>) -> Result<Vec<ConfigRow>, Refusal> {
     static NONE: Overrides = Overrides::new();
-    match resource(kind, name)? {
+    match resource(shard, kind, name)? {
         Resource {
             kind: ResourceType::Topic,
             name,
@@ -85,25 +85,24 @@ fn rows(shard: &Shard, kind: i8, name: &str, want: Want<'_>) -> Result<Vec<Confi
             let set = shard.with_image(|image| image.configs(ResourceType::Broker, "").cloned());
             Ok(describe::cluster(set.as_ref().unwrap_or(&NONE), want))
         }
-        Resource { name, .. } => {
-            if name != shard.node_id().to_string() {
-                return Err(Refusal::with(
-                    ResponseError::InvalidRequest,
-                    format!(
-                        "this is node {}; settings of broker \"{name}\" have to be asked of that broker",
-                        shard.node_id()
-                    ),
-                ));
-            }
-            Ok(shard.with_layers(|layers| describe::broker(layers, want)))
-        }
+        Resource { .. } => Ok(shard.with_layers(|layers| describe::broker(layers, want))),
     }
 }
 
-/// The resource that a request names; only topics and brokers have settings here.
-fn resource(kind: i8, name: &str) -> Result<Resource, Refusal> {
+/// The resource that a request names; only topics and brokers have settings here, and as in Kafka
+/// those of one broker are that broker's business.
+fn resource(shard: &Shard, kind: i8, name: &str) -> Result<Resource, Refusal> {
     let known = u8::try_from(kind).ok().and_then(ResourceType::from_number);
+    let own = shard.node_id();
     match known {
+        Some(ResourceType::Broker) if !name.is_empty() && name != own.to_string() => {
+            Err(Refusal::with(
+                ResponseError::InvalidRequest,
+                format!(
+                    "this is node {own}; settings of broker \"{name}\" have to be asked of that broker"
+                ),
+            ))
+        }
         Some(kind @ (ResourceType::Topic | ResourceType::Broker)) => Ok(Resource {
             kind,
             name: name.to_owned(),
@@ -150,7 +149,7 @@ pub(super) async fn replace(
             (config.name.to_string(), value)
         });
         let settings: Vec<_> = settings.collect();
-        let done = match resource(asked.resource_type, &asked.resource_name) {
+        let done = match resource(shard, asked.resource_type, &asked.resource_name) {
             Ok(resource) => shard
                 .replace_configs(resource, settings, request.validate_only)
                 .await
@@ -194,7 +193,7 @@ pub(super) async fn alter(
             }
         }
         if done.is_ok() {
-            done = match resource(asked.resource_type, &asked.resource_name) {
+            done = match resource(shard, asked.resource_type, &asked.resource_name) {
                 Ok(resource) => shard
                     .alter_configs(resource, changes, request.validate_only)
                     .await

@@ -9,9 +9,8 @@ use kafka_protocol::messages::offset_for_leader_epoch_response::{
 };
 use kafka_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 
-use super::error::Refusal;
+use super::error::{Refusal, not_served};
 use crate::shard::Shard;
-use crate::shard::reads::check_epoch;
 
 /// Answers one request.
 pub(super) async fn answer(
@@ -58,12 +57,8 @@ async fn one(
             let answer = partition
                 .map_err(|error| Refusal::from(error).error)
                 .and_then(|partition| {
-                    check_epoch(believed, partition.leader_epoch())?;
-                    if epoch == partition.leader_epoch() {
-                        return Ok((epoch, partition.high_watermark()));
-                    }
-                    let (found, end) = partition.log().epoch_end(epoch);
-                    Ok((found, end.min(partition.high_watermark())))
+                    let end = partition.offset_for_epoch(believed, epoch);
+                    end.map_err(not_served)
                 });
             async move { answer }
         })

@@ -4,6 +4,7 @@
 
 use batch::{BatchError, ErrorClass};
 use kafka_protocol::ResponseError;
+use replica::NotServed;
 use storage::{AppendError, ReadError};
 
 use crate::partition::{AckError, ProduceError};
@@ -45,7 +46,9 @@ impl From<PartitionUnavailable> for Refusal {
     fn from(error: PartitionUnavailable) -> Self {
         let code = match &error {
             PartitionUnavailable::Unknown => ResponseError::UnknownTopicOrPartition,
-            PartitionUnavailable::Opening => ResponseError::NotLeaderOrFollower,
+            PartitionUnavailable::Opening | PartitionUnavailable::NotHere => {
+                ResponseError::NotLeaderOrFollower
+            }
             PartitionUnavailable::Offline(_) => ResponseError::KafkaStorageError,
         };
         Self::with(code, error.to_string())
@@ -62,6 +65,7 @@ impl From<ProduceError> for Refusal {
                 ResponseError::InvalidProducerEpoch
             }
             ProduceError::Append(append) => append_code(append),
+            ProduceError::NotServed(why) => not_served(*why),
         };
         Self::with(code, error.to_string())
     }
@@ -69,12 +73,32 @@ impl From<ProduceError> for Refusal {
 
 impl From<AckError> for Refusal {
     fn from(error: AckError) -> Self {
-        match &error {
-            AckError::NotWritten(_) => {
-                Self::with(ResponseError::KafkaStorageError, error.to_string())
-            }
-        }
+        let code = match &error {
+            AckError::NotWritten(_) => ResponseError::KafkaStorageError,
+            AckError::NotEnoughReplicas => ResponseError::NotEnoughReplicasAfterAppend,
+            AckError::NotLeader => ResponseError::NotLeaderOrFollower,
+        };
+        Self::with(code, error.to_string())
     }
+}
+
+/// The code of what a replica doesn't serve.
+pub fn not_served(why: NotServed) -> ResponseError {
+    match why {
+        NotServed::NotLeaderOrFollower => ResponseError::NotLeaderOrFollower,
+        NotServed::FencedLeaderEpoch => ResponseError::FencedLeaderEpoch,
+        NotServed::UnknownLeaderEpoch => ResponseError::UnknownLeaderEpoch,
+        NotServed::OffsetNotAvailable => ResponseError::OffsetNotAvailable,
+        NotServed::NotEnoughReplicas => ResponseError::NotEnoughReplicas,
+    }
+}
+
+/// Whether a client with this error should be told who leads (KIP-951).
+pub fn wants_leader(error: ResponseError) -> bool {
+    matches!(
+        error,
+        ResponseError::NotLeaderOrFollower | ResponseError::FencedLeaderEpoch
+    )
 }
 
 /// The code of a refused append: a drive that fails or fills is Kafka's storage error, which clients

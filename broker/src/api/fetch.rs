@@ -4,9 +4,11 @@
 //! Owns the session of a request and its deadline. The wait is a loop of two steps, read and watch:
 //! a partition that changed between the two ends the watch at once, so nothing is missed.
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,7 @@ use net::registry::FETCH;
 use rt::sync::Permit;
 use uuid::Uuid;
 
+use super::error::wants_leader;
 use super::session::{Asked, FetchKey, Opened, Told, TopicKey, Wanted};
 use crate::partition::PartitionId;
 use crate::shard::reads::{ReadOutcome, ReadPart, WatchPart};
@@ -34,7 +37,20 @@ struct Limits {
     max_bytes: usize,
     min_bytes: usize,
     deadline: Instant,
+    from: From,
 }
+
+/// Where a request may be served from.
+#[derive(Clone)]
+struct From {
+    /// Only by leaders: the client doesn't know of anything else.
+    by_leader: bool,
+    /// The client's rack, if it is to be sent to a replica there.
+    rack: Option<Arc<str>>,
+}
+
+/// The first version of clients that may read from followers (KIP-392).
+const RACKS_SINCE: i16 = 11;
 
 /// One partition of the request, as far as it could be resolved.
 struct Planned {
@@ -53,7 +69,7 @@ pub(super) async fn handle(shard: &Rc<Shard>, request: Request, slot: Slot) {
     };
     // A long poll holds no request memory.
     drop(request.credit);
-    let limits = limits_of(shard, &decoded);
+    let limits = limits_of(shard, &decoded, version);
     let asked = asked_of(&decoded, version);
     let now_ms = rt::time::wall_ms();
     let opened = shard.sessions.borrow_mut().open(asked, now_ms);
@@ -67,23 +83,28 @@ pub(super) async fn handle(shard: &Rc<Shard>, request: Request, slot: Slot) {
             response.session_id = opened.session_id;
             let planned = plan(shard, &opened);
             let (outcomes, permit) = gather(shard, &planned, &limits).await;
-            let news = answer(shard, &opened, planned, outcomes, version);
-            response.topics = news;
+            answer(shard, &opened, planned, outcomes, &mut response);
             slot.fill_holding(response.encode(), permit);
         }
     }
 }
 
-fn limits_of(shard: &Shard, request: &FetchRequest) -> Limits {
+fn limits_of(shard: &Shard, request: &FetchRequest, version: i16) -> Limits {
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
-    let max_bytes = max_bytes.min(shard.settings().fetch_max_bytes);
+    let settings = shard.settings();
+    let max_bytes = max_bytes.min(settings.fetch_max_bytes);
+    let rack = Some(&*request.rack_id).filter(|rack| !rack.is_empty());
     Limits {
         max_bytes,
         // More than the maximum can never come together.
         min_bytes: min_bytes.min(max_bytes),
         deadline: rt::time::now() + wait,
+        from: From {
+            by_leader: version < RACKS_SINCE,
+            rack: rack.filter(|_| settings.rack_aware_reads).map(Arc::from),
+        },
     }
 }
 
@@ -140,11 +161,10 @@ fn plan(shard: &Shard, opened: &Opened) -> Vec<Planned> {
             TopicKey::Id(id) => (shard.routes().by_id(*id), ResponseError::UnknownTopicId),
         };
         let route = route.ok_or(missing)?;
-        let target = usize::try_from(key.index)
-            .ok()
-            .and_then(|at| route.partitions.get(at))
+        let target = route
+            .partition(key.index)
             .ok_or(ResponseError::UnknownTopicOrPartition)?;
-        let owner = target.owner.ok_or(ResponseError::KafkaStorageError)?;
+        let owner = target.place()?;
         let partition = PartitionId {
             topic_id: route.id,
             index: key.index,
@@ -172,9 +192,10 @@ async fn gather(
             .max(LEAST_GRANT)
             .min(limits.max_bytes);
         let mut permit = memory.acquire(grant).await;
-        let outcomes = read_round(shard, planned, grant).await;
+        let outcomes = read_round(shard, planned, grant, &limits.from).await;
         let total: usize = outcomes.iter().map(ReadOutcome::size).sum();
-        let wrong = |o: &ReadOutcome| o.records.is_err() || o.diverging.is_some();
+        let wrong =
+            |o: &ReadOutcome| o.records.is_err() || o.diverging.is_some() || o.preferred.is_some();
         let left = limits.deadline.saturating_duration_since(rt::time::now());
         // A response that is as full as it may be is not kept waiting for more.
         let full = outcomes.iter().any(|outcome| outcome.cut_short);
@@ -197,7 +218,12 @@ async fn gather(
     }
 }
 
-async fn read_round(shard: &Rc<Shard>, planned: &[Planned], max_bytes: usize) -> Vec<ReadOutcome> {
+async fn read_round(
+    shard: &Rc<Shard>,
+    planned: &[Planned],
+    max_bytes: usize,
+    from: &From,
+) -> Vec<ReadOutcome> {
     let mut outcomes = Vec::with_capacity(planned.len());
     let mut by_owner: Vec<(ShardId, Vec<ReadPart>)> = Vec::new();
     for (place, one) in planned.iter().enumerate() {
@@ -211,6 +237,7 @@ async fn read_round(shard: &Rc<Shard>, planned: &[Planned], max_bytes: usize) ->
                     max_bytes: usize::try_from(one.wanted.max_bytes).unwrap_or(0),
                     current_leader_epoch: one.wanted.current_leader_epoch,
                     last_fetched_epoch: one.wanted.last_fetched_epoch,
+                    by_leader: from.by_leader,
                 };
                 match by_owner.iter_mut().find(|(shard, _)| *shard == owner) {
                     Some((_, parts)) => parts.push(part),
@@ -222,9 +249,10 @@ async fn read_round(shard: &Rc<Shard>, planned: &[Planned], max_bytes: usize) ->
     let several = by_owner.len() > 1;
     let mut calls = Vec::with_capacity(by_owner.len());
     for (owner, parts) in by_owner {
+        let rack = from.rack.clone();
         let call = shard.start_on(owner, move |shard| {
             let shard = Rc::clone(shard);
-            async move { shard.read_parts(parts, max_bytes).await }
+            async move { shard.read_parts(parts, max_bytes, rack).await }
         });
         calls.push(call.await);
     }
@@ -330,16 +358,17 @@ async fn first_of(calls: &mut [Call<()>]) {
 }
 
 /// Groups the outcomes by topic in the order read, leaving out what an incremental response need not
-/// repeat.
+/// repeat, and names the leaders of partitions that this node doesn't lead (KIP-951).
 fn answer(
     shard: &Shard,
     opened: &Opened,
     planned: Vec<Planned>,
     outcomes: Vec<ReadOutcome>,
-    version: i16,
-) -> Vec<FetchedTopic> {
+    response: &mut FetchResponse,
+) {
+    let mut leaders = BTreeSet::new();
     let mut sessions = shard.sessions.borrow_mut();
-    let mut topics: Vec<FetchedTopic> = Vec::new();
+    let topics = &mut response.topics;
     for (planned, outcome) in planned.into_iter().zip(outcomes) {
         let told = Told {
             // After an error whatever comes is news.
@@ -349,8 +378,10 @@ fn answer(
                 .map_or(-1, |_| outcome.high_watermark),
             log_start_offset: outcome.log_start_offset,
         };
-        let has_news =
-            outcome.size() > 0 || outcome.records.is_err() || outcome.diverging.is_some();
+        let has_news = outcome.size() > 0
+            || outcome.records.is_err()
+            || outcome.diverging.is_some()
+            || outcome.preferred.is_some();
         let named = if opened.session_id == 0 {
             true
         } else {
@@ -359,7 +390,8 @@ fn answer(
         if opened.incremental && !named {
             continue;
         }
-        let partition = fetched(shard, planned.key.index, outcome, version);
+        let partition = fetched(shard, &planned.key, outcome);
+        leaders.extend(partition.current_leader.map(|(node, _)| node));
         let same = |topic: &FetchedTopic| match &planned.key.topic {
             TopicKey::Name(name) => *topic.name == **name,
             TopicKey::Id(id) => topic.id == *id,
@@ -379,26 +411,28 @@ fn answer(
             }
         }
     }
-    topics
+    drop(sessions);
+    response.node_endpoints = shard.endpoints(&leaders);
 }
 
-fn fetched(shard: &Shard, index: i32, outcome: ReadOutcome, version: i16) -> FetchedPartition {
-    let mut partition = FetchedPartition::new(index);
+fn fetched(shard: &Shard, key: &FetchKey, outcome: ReadOutcome) -> FetchedPartition {
+    let mut partition = FetchedPartition::new(key.index);
     partition.high_watermark = outcome.high_watermark;
     // Without transactions everything visible is stable.
     partition.last_stable_offset = outcome.high_watermark;
     partition.log_start_offset = outcome.log_start_offset;
     partition.diverging = outcome.diverging;
+    partition.preferred_read_replica = outcome.preferred.unwrap_or(-1);
     match outcome.records {
         Ok(records) => partition.records = records,
         Err(error) => {
             partition.error_code = error.code();
-            let moved = matches!(
-                error,
-                ResponseError::NotLeaderOrFollower | ResponseError::FencedLeaderEpoch
-            );
-            if moved && version >= 12 {
-                partition.current_leader = Some((shard.node_id(), outcome.leader_epoch));
+            if wants_leader(error) {
+                let route = match &key.topic {
+                    TopicKey::Name(name) => shard.routes().by_name(name),
+                    TopicKey::Id(id) => shard.routes().by_id(*id),
+                };
+                partition.current_leader = route.and_then(|route| route.leader(key.index));
             }
         }
     }

@@ -12,10 +12,9 @@ use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 use storage::Log;
 
-use super::error::{Refusal, read_code};
+use super::error::{Refusal, not_served, read_code};
 use crate::partition::{Partition, PartitionId};
 use crate::shard::Shard;
-use crate::shard::reads::check_epoch;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -91,11 +90,22 @@ fn row(
                 found.leader_epoch
             }),
         Err(error) => row
-            .with_error_code(error.code())
+            .with_error_code(told(error, version).code())
             .with_offset(-1)
             .with_timestamp(-1)
             .with_leader_epoch(-1),
     }
+}
+
+/// The first version that knows `OFFSET_NOT_AVAILABLE`.
+const NOT_AVAILABLE_SINCE: i16 = 5;
+
+/// The error as clients of this version know it.
+fn told(error: ResponseError, version: i16) -> ResponseError {
+    if error == ResponseError::OffsetNotAvailable && version < NOT_AVAILABLE_SINCE {
+        return ResponseError::LeaderNotAvailable;
+    }
+    error
 }
 
 async fn one(
@@ -136,7 +146,8 @@ fn epoch_of(log: &Log, offset: i64) -> Option<i32> {
 }
 
 async fn find(partition: &Partition, query: Query) -> Result<Found, ResponseError> {
-    check_epoch(query.believed_epoch, partition.leader_epoch())?;
+    let served = partition.check(query.believed_epoch, true);
+    served.map_err(not_served)?;
     let log = partition.log();
     let high_watermark = partition.high_watermark();
     let at = |offset: i64| Found {
@@ -150,7 +161,7 @@ async fn find(partition: &Partition, query: Query) -> Result<Found, ResponseErro
         leader_epoch: -1,
     };
     let timed = match query.timestamp {
-        LATEST => return Ok(at(high_watermark)),
+        LATEST => return partition.latest_offset().map(at).map_err(not_served),
         EARLIEST | EARLIEST_LOCAL => {
             let start = log.log_start();
             return Ok(Found {
@@ -169,7 +180,11 @@ async fn find(partition: &Partition, query: Query) -> Result<Found, ResponseErro
             timestamp: timed.timestamp,
             leader_epoch: timed.leader_epoch,
         }),
-        Ok(None) => Ok(NONE),
+        // A new leader that doesn't know yet how far its predecessor had got may find it later.
+        Ok(None) => match partition.latest_offset() {
+            Ok(_) => Ok(NONE),
+            Err(why) => Err(not_served(why)),
+        },
         Err(error) => Err(read_code(&error)),
     }
 }

@@ -8,22 +8,12 @@ use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
-use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::NO_OPERATIONS;
+use super::seen::{self, text};
 use crate::shard::Shard;
-use crate::shard::control::ControlError;
-use crate::shard::routes::{PartitionRoute, TopicRoute};
-use metadata::{CreateTopic, MetaError};
-
-/// Where a client is told to connect.
-pub struct Advertised {
-    /// A host name or address.
-    pub host: String,
-    /// A TCP port.
-    pub port: u16,
-}
+use metadata::{CreateTopic, Image, PartitionState, Topic};
 
 /// The first version that knows topics by id.
 const BY_ID_SINCE: i16 = 12;
@@ -39,12 +29,10 @@ pub(super) async fn answer(
     shard: &Rc<Shard>,
     request: MetadataRequest,
     version: i16,
-    advertised: &Advertised,
 ) -> MetadataResponse {
-    let node = BrokerId(shard.node_id());
     let mut response = MetadataResponse::default()
-        .with_brokers(vec![broker(shard, advertised)])
-        .with_controller_id(node)
+        .with_brokers(shard.with_image(brokers))
+        .with_controller_id(seen::controller(shard))
         .with_cluster_id(shard.with_image(|image| image.cluster_id().map(text)))
         .with_cluster_authorized_operations(NO_OPERATIONS);
     // Version 0 asks for all topics with an empty list, later ones with null; an empty list is none.
@@ -53,8 +41,12 @@ pub(super) async fn answer(
         Some(topics) => version == 0 && topics.is_empty(),
     };
     if all {
-        let routes = shard.routes().all();
-        response.topics = routes.iter().map(|route| topic_row(shard, route)).collect();
+        response.topics = shard.with_image(|image| {
+            let topics = image.topics();
+            topics
+                .map(|topic| topic_row(image, topic, version))
+                .collect()
+        });
         return response;
     }
     // Versions before 4 can't say that they don't want a topic made.
@@ -66,34 +58,43 @@ pub(super) async fn answer(
             continue;
         }
         let row = match asked.name {
-            Some(name) => by_name(shard, name, may_create).await,
+            Some(name) => by_name(shard, name, may_create, version).await,
             // Versions 10 and 11 have the field, but their answers can't leave the name out.
             None if version < BY_ID_SINCE => error_row(
                 Named::Name(TopicName::default()),
                 ResponseError::InvalidRequest.code(),
             ),
-            None => by_id(shard, asked.topic_id),
+            None => by_id(shard, asked.topic_id, version),
         };
         response.topics.push(row);
     }
     response
 }
 
-fn broker(shard: &Shard, advertised: &Advertised) -> MetadataResponseBroker {
-    MetadataResponseBroker::default()
-        .with_node_id(BrokerId(shard.node_id()))
-        .with_host(text(&advertised.host))
-        .with_port(i32::from(advertised.port))
-        .with_rack(shard.settings().rack.as_deref().map(text))
+fn brokers(image: &Image) -> Vec<MetadataResponseBroker> {
+    let rows = seen::brokers(image, false).map(|(broker, at)| {
+        MetadataResponseBroker::default()
+            .with_node_id(BrokerId(broker.node_id))
+            .with_host(text(&at.host))
+            .with_port(i32::from(at.port))
+            .with_rack(broker.rack.as_deref().map(text))
+    });
+    rows.collect()
 }
 
-fn text(s: &str) -> StrBytes {
-    StrBytes::from_string(s.to_owned())
+/// The topic of that name, if there is one.
+fn known(shard: &Shard, name: &str, version: i16) -> Option<MetadataResponseTopic> {
+    shard.with_image(|image| Some(topic_row(image, image.topic(name)?, version)))
 }
 
-async fn by_name(shard: &Rc<Shard>, name: TopicName, may_create: bool) -> MetadataResponseTopic {
-    if let Some(route) = shard.routes().by_name(&name) {
-        return topic_row(shard, &route);
+async fn by_name(
+    shard: &Rc<Shard>,
+    name: TopicName,
+    may_create: bool,
+    version: i16,
+) -> MetadataResponseTopic {
+    if let Some(row) = known(shard, &name, version) {
+        return row;
     }
     if !may_create || !shard.settings().auto_create_topics {
         let error = match metadata::check_topic_name(&name) {
@@ -110,23 +111,19 @@ async fn by_name(shard: &Rc<Shard>, name: TopicName, may_create: bool) -> Metada
         assignments: Vec::new(),
         configs: Vec::new(),
     };
-    match shard.create_topic(command, false).await {
-        // Another client may have been first.
-        Ok(()) | Err(ControlError::Refused(MetaError::TopicExists(_))) => {
-            match shard.routes().by_name(&name) {
-                Some(route) => topic_row(shard, &route),
-                None => error_row(Named::Name(name), ResponseError::LeaderNotAvailable.code()),
-            }
-        }
-        Err(error) => error_row(Named::Name(name), error.code()),
+    let created = shard.create_topic(command, false).await;
+    let code = created.map_or_else(|error| error.code(), |()| 0);
+    // Another client may have been first.
+    if code != 0 && code != ResponseError::TopicAlreadyExists.code() {
+        return error_row(Named::Name(name), code);
     }
+    let row = known(shard, &name, version);
+    row.unwrap_or_else(|| error_row(Named::Name(name), ResponseError::LeaderNotAvailable.code()))
 }
 
-fn by_id(shard: &Shard, id: Uuid) -> MetadataResponseTopic {
-    match shard.routes().by_id(id) {
-        Some(route) => topic_row(shard, &route),
-        None => error_row(Named::Id(id), ResponseError::UnknownTopicId.code()),
-    }
+fn by_id(shard: &Shard, id: Uuid, version: i16) -> MetadataResponseTopic {
+    let row = shard.with_image(|image| Some(topic_row(image, image.topic_by_id(id)?, version)));
+    row.unwrap_or_else(|| error_row(Named::Id(id), ResponseError::UnknownTopicId.code()))
 }
 
 fn error_row(named: Named, error: i16) -> MetadataResponseTopic {
@@ -139,34 +136,49 @@ fn error_row(named: Named, error: i16) -> MetadataResponseTopic {
     }
 }
 
-fn topic_row(shard: &Shard, route: &TopicRoute) -> MetadataResponseTopic {
-    let node = shard.node_id();
-    let partitions = (0..).zip(&route.partitions);
+fn topic_row(image: &Image, topic: &Topic, version: i16) -> MetadataResponseTopic {
+    let partitions = (0..).zip(&topic.partitions);
     MetadataResponseTopic::default()
-        .with_name(Some(TopicName(text(&route.name))))
-        .with_topic_id(route.id)
-        .with_is_internal(is_internal(&route.name))
+        .with_name(Some(TopicName(text(&topic.name))))
+        .with_topic_id(topic.id)
+        .with_is_internal(is_internal(&topic.name))
         .with_topic_authorized_operations(NO_OPERATIONS)
         .with_partitions(
             partitions
-                .map(|(index, part)| partition_row(node, index, part))
+                .map(|(index, state)| partition_row(image, index, state, version))
                 .collect(),
         )
 }
 
-fn partition_row(node: i32, index: i32, route: &PartitionRoute) -> MetadataResponsePartition {
-    let row = MetadataResponsePartition::default()
+fn partition_row(
+    image: &Image,
+    index: i32,
+    state: &PartitionState,
+    version: i16,
+) -> MetadataResponsePartition {
+    // The clients of version 0 take it for an error when they can't reach a replica, and are told so.
+    let told = |nodes: &[i32]| -> Vec<i32> {
+        let nodes = nodes.iter().copied();
+        let told = nodes.filter(|node| version > 0 || seen::is_reachable(image, *node));
+        told.collect()
+    };
+    let (replicas, isr) = (told(&state.replicas), told(&state.isr));
+    let leader = seen::leader(image, state);
+    let error = match leader {
+        None => ResponseError::LeaderNotAvailable.code(),
+        Some(_) if replicas.len() < state.replicas.len() || isr.len() < state.isr.len() => {
+            ResponseError::ReplicaNotAvailable.code()
+        }
+        Some(_) => 0,
+    };
+    MetadataResponsePartition::default()
+        .with_error_code(error)
         .with_partition_index(index)
-        .with_replica_nodes(vec![BrokerId(node)])
-        .with_leader_epoch(route.leader_epoch);
-    if route.owner.is_some() {
-        row.with_leader_id(BrokerId(route.leader))
-            .with_isr_nodes(vec![BrokerId(node)])
-    } else {
-        row.with_error_code(ResponseError::LeaderNotAvailable.code())
-            .with_leader_id(BrokerId(-1))
-            .with_offline_replicas(vec![BrokerId(node)])
-    }
+        .with_leader_id(leader.unwrap_or(BrokerId(-1)))
+        .with_leader_epoch(state.leader_epoch)
+        .with_replica_nodes(seen::ids(&replicas))
+        .with_isr_nodes(seen::ids(&isr))
+        .with_offline_replicas(seen::offline(image, state))
 }
 
 /// Whether clients should keep away from a topic: it is the broker's own.

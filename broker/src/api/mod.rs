@@ -16,7 +16,10 @@ mod log_dirs;
 mod metadata;
 mod produce;
 mod producer_id;
+mod quorum;
+mod reassignments;
 mod rules;
+mod seen;
 pub mod session;
 mod topic_partitions;
 mod topics;
@@ -33,7 +36,6 @@ use net::registry;
 use net::response::Response;
 
 use crate::shard::Shard;
-pub use metadata::Advertised;
 
 /// `authorized_operations` where they were not asked for, or nobody keeps any.
 const NO_OPERATIONS: i32 = i32::MIN;
@@ -41,7 +43,6 @@ const NO_OPERATIONS: i32 = i32::MIN;
 /// Answers the requests of one listener's connections.
 pub struct Api {
     shard: Rc<Shard>,
-    advertised: Advertised,
 }
 
 /// Reads the body of a request.
@@ -53,9 +54,9 @@ pub(crate) fn decode<T: kafka_protocol::protocol::Request>(
 }
 
 impl Api {
-    /// The APIs as `shard` serves them to clients that know the broker as `advertised`.
-    pub fn new(shard: Rc<Shard>, advertised: Advertised) -> Self {
-        Self { shard, advertised }
+    /// The APIs as `shard` serves them.
+    pub fn new(shard: Rc<Shard>) -> Self {
+        Self { shard }
     }
 
     /// Decodes, answers and encodes: the way of every API but Produce and Fetch.
@@ -84,12 +85,11 @@ impl Api {
     #[rustfmt::skip]
     async fn serve(&self, request: Request, slot: Slot) {
         let shard = &self.shard;
-        let on = &self.advertised;
         match request.header.api_key {
             0 => produce::handle(shard, request, slot).await,
             1 => fetch::handle(shard, request, slot).await,
             2 => self.respond(request, slot, |q, v| list_offsets::answer(shard, q, v)).await,
-            3 => self.respond(request, slot, |q, v| metadata::answer(shard, q, v, on)).await,
+            3 => self.respond(request, slot, |q, v| metadata::answer(shard, q, v)).await,
             10 => self.respond(request, slot, async |q, v| coordinator::answer(q, v)).await,
             18 => self.respond(request, slot, async |q, v| versions::answer(&q, v)).await,
             19 => self.respond(request, slot, |q, v| topics::create(shard, q, v)).await,
@@ -101,13 +101,16 @@ impl Api {
             33 => self.respond(request, slot, |q, _| configs::replace(shard, q)).await,
             35 => self.respond(request, slot, |q, _| log_dirs::answer(shard, q)).await,
             37 => self.respond(request, slot, |q, _| topics::create_partitions(shard, q)).await,
+            43 => self.respond(request, slot, |q, v| reassignments::elect(shard, q, v)).await,
             44 => self.respond(request, slot, |q, _| configs::alter(shard, q)).await,
-            46 => {
-                let answer = async |_: ListPartitionReassignmentsRequest, _| cluster::reassignments();
-                self.respond(request, slot, answer).await;
-            }
-            60 => self.respond(request, slot, async |q, v| cluster::describe(shard, &q, v, on)).await,
+            45 => self.respond(request, slot, |q, v| reassignments::alter(shard, q, v)).await,
+            46 => self.respond(request, slot, async |q, _| reassignments::list(shard, q)).await,
+            55 => self.respond(request, slot, |q, v| quorum::describe(shard, q, v)).await,
+            60 => self.respond(request, slot, async |q, v| cluster::describe(shard, &q, v)).await,
+            64 => self.respond(request, slot, |q, _| cluster::unregister(shard, q)).await,
             75 => self.respond(request, slot, async |q, _| topic_partitions::answer(shard, q)).await,
+            80 => self.respond(request, slot, |q, _| quorum::add(shard, q)).await,
+            81 => self.respond(request, slot, |q, _| quorum::remove(shard, q)).await,
             key => slot.close(format!("API {key} is advertised but not served")),
         }
     }

@@ -1,9 +1,11 @@
 //! Produce (key 0): checks each record set on the core that accepted it, hands it to the shard that
-//! owns the partition, and answers when every log says that its batch is stable.
+//! owns the partition, and answers when every batch is as safe as `acks` asks for: stable in the log
+//! here, or with all replicas in sync.
 //!
 //! Everything up to the hand-over happens in the connection's order, before the next request is
 //! looked at; the wait does not, so a client may pipeline.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,11 +14,12 @@ use bytes::BytesMut;
 use kafka_protocol::ResponseError;
 use net::connection::{Request, Slot};
 use net::produce::{
-    PartitionProduced, ProducePartition, ProduceRequest, ProduceTopic, TopicProduced,
+    PartitionProduced, ProducePartition, ProduceRequest, ProduceResponse, ProduceTopic,
+    TopicProduced,
 };
 use net::registry::PRODUCE;
 
-use super::error::{Refusal, refused_batch};
+use super::error::{Refusal, refused_batch, wants_leader};
 use super::metadata::is_internal;
 use super::rules;
 use crate::partition::{AckError, PartitionId};
@@ -97,11 +100,12 @@ pub(super) async fn handle(shard: &Rc<Shard>, request: Request, slot: Slot) {
         version: header.version,
     };
     let (mut answer, parts) = check(shard, parsed, sent);
+    let all = acks == Some(Acks::All);
     let mut calls = Vec::with_capacity(parts.len());
     for (owner, parts) in parts {
         calls.push(
             shard
-                .start_on(owner, move |shard| store(shard, parts))
+                .start_on(owner, move |shard| store(shard, parts, all))
                 .await,
         );
     }
@@ -113,7 +117,7 @@ pub(super) async fn handle(shard: &Rc<Shard>, request: Request, slot: Slot) {
         // Until here the frame's memory stood for batches that were not yet written.
         drop(credit);
         if acks != Some(Acks::None) {
-            slot.fill(net::produce::encode_response(version, correlation, &answer));
+            slot.fill(with_leaders(&shard, answer).encode(version, correlation));
         } else if let Some(refused) = first_error(&answer) {
             slot.close(format!(
                 "a Produce request with acks=0 was refused: {refused:?}"
@@ -124,6 +128,31 @@ pub(super) async fn handle(shard: &Rc<Shard>, request: Request, slot: Slot) {
         shard.metrics.answered(PRODUCE, begun.elapsed());
     })
     .detach();
+}
+
+/// The response, with who leads the partitions that this node doesn't (KIP-951).
+fn with_leaders(shard: &Shard, topics: Vec<TopicProduced>) -> ProduceResponse {
+    let mut response = ProduceResponse {
+        topics,
+        ..ProduceResponse::default()
+    };
+    let mut leaders = BTreeSet::new();
+    for topic in &mut response.topics {
+        let refused = |partition: &&mut PartitionProduced| {
+            ResponseError::try_from_code(partition.error_code).is_some_and(wants_leader)
+        };
+        for partition in topic.partitions.iter_mut().filter(refused) {
+            let route = match &topic.name {
+                Some(name) => shard.routes().by_name(name),
+                None => shard.routes().by_id(topic.id),
+            };
+            let leader = route.and_then(|route| route.leader(partition.index));
+            partition.current_leader = leader;
+            leaders.extend(leader.map(|(node, _)| node));
+        }
+    }
+    response.node_endpoints = shard.endpoints(&leaders);
+    response
 }
 
 fn first_error(answer: &[TopicProduced]) -> Option<ResponseError> {
@@ -203,9 +232,7 @@ fn check_one(
     let Some(target) = place.and_then(|at| route.partitions.get(at)) else {
         return Err(Refusal::of(ResponseError::UnknownTopicOrPartition));
     };
-    let Some(owner) = target.owner else {
-        return Err(Refusal::of(ResponseError::KafkaStorageError));
-    };
+    let owner = target.place().map_err(Refusal::of)?;
     let Some(records) = partition.records else {
         return Err(Refusal::with(
             ResponseError::InvalidRecord,
@@ -239,8 +266,13 @@ fn check_one(
     Ok((owner, part))
 }
 
-/// On the owner's shard: appends every part now, and answers when all are stable.
-fn store(shard: &Rc<Shard>, parts: Vec<Part>) -> impl Future<Output = Vec<PartOutcome>> + use<> {
+/// On the owner's shard: appends every part now, and answers when each is stable, or with all replicas
+/// in sync.
+fn store(
+    shard: &Rc<Shard>,
+    parts: Vec<Part>,
+    all: bool,
+) -> impl Future<Output = Vec<PartOutcome>> + use<> {
     let now_ms = rt::time::wall_ms();
     let mut appended = Vec::with_capacity(parts.len());
     for part in parts {
@@ -255,7 +287,7 @@ fn store(shard: &Rc<Shard>, parts: Vec<Part>) -> impl Future<Output = Vec<PartOu
             .map_err(Refusal::from)
             .and_then(|partition| {
                 let bytes = records.len();
-                let done = partition.append(records, info, now_ms)?;
+                let done = partition.append(records, info, now_ms, all)?;
                 shard.metrics.appended(info.record_count, bytes);
                 Ok((partition, done))
             });
@@ -266,11 +298,11 @@ fn store(shard: &Rc<Shard>, parts: Vec<Part>) -> impl Future<Output = Vec<PartOu
         for (place, result) in appended {
             let outcome = match result {
                 Ok((partition, done)) => {
-                    let stable = match done.stable {
+                    let acked = match done.acked {
                         Some(receiver) => receiver.await.unwrap_or_else(|_| Err(closed())),
                         None => Ok(()),
                     };
-                    stable.map_err(Refusal::from).map(|()| Stored {
+                    acked.map_err(Refusal::from).map(|()| Stored {
                         base_offset: done.base_offset,
                         append_time_ms: done.append_time_ms,
                         log_start_offset: partition.log().log_start(),

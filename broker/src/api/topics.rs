@@ -24,7 +24,7 @@ use crate::config::{Overrides, Want, describe};
 use crate::shard::Shard;
 use crate::shard::control::ControlError;
 use crate::shard::routes::TopicRoute;
-use metadata::{CreatePartitions, CreateTopic, MetaError, TopicRef};
+use metadata::{CreatePartitions, CreateTopic, TopicRef};
 
 /// The first version of DeleteTopics that names topics by id too.
 const DELETE_BY_ID_SINCE: i16 = 6;
@@ -232,7 +232,7 @@ pub(super) async fn delete(
 /// version 3.
 fn delete_code(error: &ControlError, version: i16) -> i16 {
     match error {
-        ControlError::Refused(MetaError::TopicDeletionDisabled) if version < 3 => {
+        error if version < 3 && error.code() == ResponseError::TopicDeletionDisabled.code() => {
             ResponseError::InvalidRequest.code()
         }
         error => error.code(),

@@ -8,6 +8,8 @@
 mod check;
 mod check_drive;
 mod cluster;
+mod cluster_change;
+mod confirm;
 mod connect;
 mod consume;
 mod dump;
@@ -79,7 +81,7 @@ enum Command {
     Produce(produce::ProduceArgs),
     /// Read a topic's records and print them
     Consume(consume::ConsumeArgs),
-    /// Show the nodes of the cluster
+    /// Show the nodes of the cluster, or change who is part of it
     Cluster(cluster::ClusterArgs),
     /// Look into the files of a data directory
     #[command(subcommand)]

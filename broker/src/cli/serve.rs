@@ -41,6 +41,12 @@ pub(crate) struct ServeArgs {
     /// The node's id in the cluster [default: 1]
     #[arg(long, value_name = "N")]
     node_id: Option<String>,
+    /// Where the cluster's other nodes connect, a port more for each shard [default: off]
+    #[arg(long, value_name = "HOST:PORT")]
+    internal: Option<String>,
+    /// The cluster's first controllers, by their internal addresses; may be repeated
+    #[arg(long, value_name = "ID@HOST:PORT,...")]
+    quorum: Vec<String>,
     /// How log lines are written: human or json [default: human]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -74,6 +80,7 @@ impl ServeArgs {
             ("io_memory", self.io_memory),
             ("drive_reserve", self.drive_reserve),
             ("node_id", self.node_id),
+            ("internal", self.internal),
             ("log_format", self.log_format),
             ("log_filter", self.log_filter),
         ];
@@ -83,6 +90,9 @@ impl ServeArgs {
             .collect();
         if !self.data_dirs.is_empty() {
             flags.push(("data_dirs", self.data_dirs));
+        }
+        if !self.quorum.is_empty() {
+            flags.push(("quorum", self.quorum));
         }
         NodeConfig::load(self.config, flags, self.sets).map_err(Failure::usage)
     }

@@ -1,12 +1,13 @@
 //! `ottla topic`: topics made, changed and removed. Showing them is in `topic_show`.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use net::client::{ConfigChange, NewTopic, Outcome, Resource};
 use serde_json::json;
 
+use super::confirm::confirmed;
 use super::connect::BrokerArgs;
 use super::failure::Failure;
 use super::serve::name_and_value;
@@ -221,7 +222,8 @@ pub(crate) struct DeleteArgs {
 
 impl DeleteArgs {
     fn run(self) -> Result<ExitCode, Failure> {
-        if !self.yes && io::stdin().is_terminal() && !confirmed(&self.topics)? {
+        let question = format!("Delete {} and all records in it?", self.topics.join(", "));
+        if !self.yes && !confirmed(&question)? {
             return Err(Failure::failed("nothing was deleted"));
         }
         let names: Vec<&str> = self.topics.iter().map(String::as_str).collect();
@@ -239,19 +241,6 @@ impl DeleteArgs {
         }
         trouble.end()
     }
-}
-
-fn confirmed(topics: &[String]) -> Result<bool, Failure> {
-    let mut ask = io::stderr();
-    write!(
-        ask,
-        "Delete {} and all records in it? [y/N] ",
-        topics.join(", ")
-    )?;
-    ask.flush()?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// What went wrong with some of several topics.

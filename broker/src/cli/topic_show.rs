@@ -164,6 +164,9 @@ fn source_name(source: ConfigSource) -> &'static str {
 }
 
 fn nodes(ids: &[i32]) -> String {
+    if ids.is_empty() {
+        return "-".to_owned();
+    }
     ids.iter()
         .map(ToString::to_string)
         .collect::<Vec<_>>()
@@ -188,6 +191,7 @@ impl Description {
             "EPOCH",
             "REPLICAS",
             "IN SYNC",
+            "OFFLINE",
             "FIRST",
             "END",
         ]);
@@ -205,6 +209,7 @@ impl Description {
                 partition.leader_epoch.to_string(),
                 nodes(&partition.replicas),
                 nodes(&partition.in_sync),
+                nodes(&partition.offline),
                 or_dash(first),
                 or_dash(end),
             ]);

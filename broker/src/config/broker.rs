@@ -4,6 +4,8 @@
 //! The table is in `broker_rows`. Settings of one listener, `listener.name.<listener>.<setting>`,
 //! are known by the setting at their end.
 
+use std::time::Duration;
+
 use super::broker_rows;
 use super::def::{ConfigError, Def, Effect, Overrides, nearest, parse_bool};
 use super::layers::Layers;
@@ -169,7 +171,28 @@ pub struct BrokerConfig {
     pub max_request_partitions: usize,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: i64,
+    /// `broker.heartbeat.interval.ms`.
+    pub heartbeat_interval: Duration,
+    /// `broker.session.timeout.ms`.
+    pub session_timeout_ms: u64,
+    /// `controller.quorum.election.timeout.ms`: the longest that a follower waits for a leader.
+    pub election_timeout: Duration,
+    /// `leader.imbalance.check.interval.seconds`.
+    pub rebalance_interval: Duration,
+    /// `leader.imbalance.per.broker.percentage`; none where `auto.leader.rebalance.enable` is off.
+    pub leader_imbalance: Option<u32>,
+    /// `controlled.shutdown.enable`.
+    pub controlled_shutdown: bool,
+    /// `replica.lag.time.max.ms`.
+    pub replica_lag_time_max_ms: u64,
+    /// `replica.high.watermark.checkpoint.interval.ms`.
+    pub watermark_checkpoint_interval_ms: u64,
+    /// Whether `replica.selector.class` has consumers read from followers in their rack.
+    pub rack_aware_reads: bool,
 }
+
+/// Kafka's class for `replica.selector.class` that has consumers read in their own rack (KIP-392).
+const RACK_AWARE: &str = "RackAwareReplicaSelector";
 
 impl BrokerConfig {
     /// The settings in force.
@@ -189,6 +212,26 @@ impl BrokerConfig {
             fetch_session_slots: number(layers, "max.incremental.fetch.session.cache.slots")?,
             max_request_partitions: number(layers, "max.request.partition.size.limit")?,
             producer_id_expiration_ms: number(layers, "producer.id.expiration.ms")?,
+            heartbeat_interval: millis(layers, "broker.heartbeat.interval.ms")?,
+            session_timeout_ms: number(layers, "broker.session.timeout.ms")?,
+            election_timeout: millis(layers, "controller.quorum.election.timeout.ms")?,
+            rebalance_interval: Duration::from_secs(number(
+                layers,
+                "leader.imbalance.check.interval.seconds",
+            )?),
+            leader_imbalance: match flag(layers, "auto.leader.rebalance.enable")? {
+                true => Some(number(layers, "leader.imbalance.per.broker.percentage")?),
+                false => None,
+            },
+            controlled_shutdown: flag(layers, "controlled.shutdown.enable")?,
+            replica_lag_time_max_ms: number(layers, "replica.lag.time.max.ms")?,
+            watermark_checkpoint_interval_ms: number(
+                layers,
+                "replica.high.watermark.checkpoint.interval.ms",
+            )?,
+            rack_aware_reads: layers
+                .get("replica.selector.class")
+                .is_some_and(|class| class.trim().rsplit('.').next() == Some(RACK_AWARE)),
         })
     }
 }
@@ -209,6 +252,10 @@ fn number<T: std::str::FromStr>(layers: &Layers<'_>, name: &'static str) -> Resu
         value: value.to_owned(),
         why: "out of range".to_owned(),
     })
+}
+
+fn millis(layers: &Layers<'_>, name: &'static str) -> Result<Duration, ConfigError> {
+    Ok(Duration::from_millis(number(layers, name)?))
 }
 
 fn flag(layers: &Layers<'_>, name: &'static str) -> Result<bool, ConfigError> {

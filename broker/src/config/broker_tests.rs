@@ -1,5 +1,7 @@
 //! The table against what tools and suites read, dynamic changes, and what the settings come to.
 
+use std::time::Duration;
+
 use super::*;
 
 fn map(entries: &[(&str, &str)]) -> Overrides {
@@ -249,7 +251,16 @@ fn every_field_comes_from_its_layer() {
         fetch_max_bytes: 57_671_680,
         fetch_session_slots: 1000,
         max_request_partitions: 2000,
+        heartbeat_interval: Duration::from_secs(2),
+        session_timeout_ms: 9_000,
+        election_timeout: Duration::from_secs(1),
+        rebalance_interval: Duration::from_secs(300),
+        leader_imbalance: Some(10),
+        controlled_shutdown: true,
         producer_id_expiration_ms: 9,
+        replica_lag_time_max_ms: 30_000,
+        watermark_checkpoint_interval_ms: 5_000,
+        rack_aware_reads: false,
     };
     assert_eq!(config, expected);
 }

@@ -103,6 +103,18 @@ pub static OWN: &[OwnSetting] = &[
     ),
     own("node_id", "--node-id", "1", "The node's id in the cluster."),
     own(
+        "internal",
+        "--internal",
+        "off",
+        "Where the cluster's other nodes connect: host:port, and a port more for each shard; off for a node alone.",
+    ),
+    own(
+        "quorum",
+        "--quorum",
+        "this node",
+        "The cluster's first controllers, as id@host:port of their internal addresses.",
+    ),
+    own(
         "log_format",
         "--log-format",
         "human",
@@ -240,6 +252,51 @@ pub enum LogFormat {
     Json,
 }
 
+/// Where a node is reached by the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Internal {
+    /// Where the control shard listens. Each shard has a listener of its own besides, on the ports
+    /// that follow, or on free ones where this is 0.
+    pub listen: SocketAddr,
+    /// The host that others are told to connect to.
+    pub host: String,
+}
+
+/// A member of the metadata quorum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuorumMember {
+    /// Its node id.
+    pub node: i32,
+    /// Its internal address.
+    pub address: HostPort,
+}
+
+impl FromStr for QuorumMember {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "expected id@host:port, such as 1@10.0.0.1:9192".to_owned();
+        let (node, address) = text.trim().split_once('@').ok_or_else(wrong)?;
+        let node = node.parse().ok().filter(|node: &i32| *node >= 0);
+        let address: HostPort = address.parse().map_err(str::to_owned)?;
+        if address.port == 0 {
+            return Err("port 0 can't be connected to".to_owned());
+        }
+        Ok(Self {
+            node: node.ok_or_else(wrong)?,
+            address,
+        })
+    }
+}
+
+/// Kafka's way to write voters.
+fn voters(members: &[QuorumMember]) -> String {
+    let texts = members
+        .iter()
+        .map(|one| format!("{}@{}", one.node, one.address));
+    texts.collect::<Vec<_>>().join(",")
+}
+
 /// A node's settings.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
@@ -261,6 +318,10 @@ pub struct NodeConfig {
     pub drive_reserve: Amount,
     /// The node's id.
     pub node_id: i32,
+    /// Where other nodes connect, if the node is to be one of several.
+    pub internal: Option<Internal>,
+    /// The members that the metadata quorum began with, or is to begin with; none is this node.
+    pub quorum: Vec<QuorumMember>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which are written.
@@ -289,6 +350,8 @@ impl NodeConfig {
             io_memory: read.amount("io_memory")?.of(machine.memory),
             drive_reserve: read.amount("drive_reserve")?,
             node_id: read.node_id()?,
+            internal: read.internal()?,
+            quorum: read.quorum()?,
             log_format: read.log_format()?,
             log_filter: read.log_filter()?,
             kafka: read.kafka()?,
@@ -299,6 +362,7 @@ impl NodeConfig {
                 .collect(),
         };
         config.check_amounts()?;
+        config.check_cluster()?;
         config.mirror();
         config.check_kafka()?;
         Ok(config)
@@ -330,6 +394,12 @@ impl NodeConfig {
             "io_memory" => Amount::Bytes(self.io_memory).to_string(),
             "drive_reserve" => self.drive_reserve.to_string(),
             "node_id" => self.node_id.to_string(),
+            "internal" => self
+                .internal
+                .as_ref()
+                .map_or_else(|| "off".to_owned(), |internal| internal.listen.to_string()),
+            "quorum" if self.quorum.is_empty() => "this node".to_owned(),
+            "quorum" => voters(&self.quorum),
             "log_format" => format!("{:?}", self.log_format).to_lowercase(),
             _ => self.log_filter.clone(),
         };
@@ -356,6 +426,43 @@ impl NodeConfig {
         Ok(())
     }
 
+    /// A node of several has to be reached, and to be known under one address.
+    fn check_cluster(&self) -> Result<(), NodeError> {
+        let refuse = |value: String, why: String| NodeError::Invalid {
+            name: "quorum".to_owned(),
+            value,
+            origin: self.origin("quorum").to_string(),
+            why,
+        };
+        let Some(internal) = &self.internal else {
+            return match self.quorum.is_empty() {
+                true => Ok(()),
+                false => Err(refuse(
+                    voters(&self.quorum),
+                    "a node of a cluster needs an address for the others; give --internal"
+                        .to_owned(),
+                )),
+            };
+        };
+        let own = self.quorum.iter().find(|one| one.node == self.node_id);
+        match own {
+            Some(own)
+                if own.address.port != internal.listen.port() && internal.listen.port() != 0 =>
+            {
+                Err(refuse(
+                    voters(&self.quorum),
+                    format!(
+                        "this is node {}, whose internal address has port {}, not {}",
+                        self.node_id,
+                        internal.listen.port(),
+                        own.address.port
+                    ),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Kafka's names for our own settings, for the tools that read them.
     fn mirror(&mut self) {
         let mirrored = [
@@ -371,6 +478,10 @@ impl NodeConfig {
         ];
         for (name, value) in mirrored {
             self.kafka.insert(name.to_owned(), value);
+        }
+        if !self.quorum.is_empty() {
+            let name = "controller.quorum.voters".to_owned();
+            self.kafka.insert(name, voters(&self.quorum));
         }
     }
 

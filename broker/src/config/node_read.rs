@@ -9,7 +9,7 @@ use super::amount::{Amount, NoAmount};
 use super::broker;
 use super::def::Overrides;
 use super::machine::Machine;
-use super::node::{HostPort, LogFormat, NodeError, OWN, Origin};
+use super::node::{HostPort, Internal, LogFormat, NodeError, OWN, Origin, QuorumMember};
 use super::node_sources::{Collected, Given};
 
 /// Reads our own settings out of what was collected.
@@ -149,6 +149,44 @@ impl Reader<'_> {
             .ok()
             .filter(|id: &i32| *id >= 0);
         id.ok_or_else(|| self.invalid("node_id", "expected a number from 0 to 2147483647"))
+    }
+
+    pub(super) fn internal(&self) -> Result<Option<Internal>, NodeError> {
+        let text = self.text("internal");
+        if text == "off" {
+            return Ok(None);
+        }
+        let listen = self.address("internal")?;
+        if listen.ip().is_unspecified() {
+            let why = "other nodes can't connect to every address; give the one they use";
+            return Err(self.invalid("internal", why));
+        }
+        let named: HostPort = text
+            .parse()
+            .map_err(|why: &str| self.invalid("internal", why))?;
+        Ok(Some(Internal {
+            listen,
+            host: named.host,
+        }))
+    }
+
+    pub(super) fn quorum(&self) -> Result<Vec<QuorumMember>, NodeError> {
+        let Some(given) = self.given("quorum") else {
+            return Ok(Vec::new());
+        };
+        let list = given.list();
+        let texts = list.iter().flat_map(|text| text.split(','));
+        let members: Result<Vec<QuorumMember>, String> = texts.map(str::parse).collect();
+        let members = members.map_err(|why| self.invalid("quorum", why))?;
+        let twice = (1..members.len())
+            .find(|&at| members[..at].iter().any(|one| one.node == members[at].node));
+        match twice {
+            Some(at) => {
+                let why = format!("node {} is named twice", members[at].node);
+                Err(self.invalid("quorum", why))
+            }
+            None => Ok(members),
+        }
     }
 
     pub(super) fn log_format(&self) -> Result<LogFormat, NodeError> {

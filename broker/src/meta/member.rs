@@ -19,7 +19,7 @@ use thiserror::Error;
 use tracing::{error, warn};
 
 use super::log::{Body, Entry, Mark, MetaLog, MetaLogError, Opened, Promise, records};
-use super::shell::{Committed, Inner, MetaOptions, ProposeError};
+use super::shell::{Begin, Committed, Inner, MetaOptions, ProposeError};
 
 /// How long to wait before a full drive is looked at again.
 const FULL_PAUSE: Duration = Duration::from_millis(500);
@@ -54,20 +54,30 @@ pub(super) async fn restore(dir: &Path, options: &MetaOptions) -> Result<Member,
         dir: dir.to_owned(),
         reason: error.to_string(),
     };
-    if mark.members.is_empty() {
-        // A new log, or one of before there was a quorum.
-        mark.members = members_of(&mark, Membership::of([options.node], []));
+    // A log of before there was a quorum has something, and its node is the only voter.
+    let voters = match &options.begin {
+        Begin::Alone => Some(vec![options.node]),
+        _ if image.cluster_id().is_some() => Some(vec![options.node]),
+        Begin::Voters(voters) => Some(voters.clone()),
+        Begin::Join => None,
+    };
+    if let (true, Some(voters)) = (mark.members.is_empty(), voters) {
+        mark.members = members_of(&mark, Membership::of(voters, []));
         log.name_members(mark.clone(), image.to_records()).await?;
     }
-    let known = quorum::decode_mark(&mark.members).map_err(|error| unfit(&error))?;
+    let known = match mark.members.is_empty() {
+        true => None,
+        false => Some(quorum::decode_mark(&mark.members).map_err(|error| unfit(&error))?),
+    };
     let entries: Result<Vec<_>, _> = entries.into_iter().map(entered).collect();
     let restored = Restored {
         hard_state: HardState {
             term: promise.term,
             vote: promise.vote,
-            commit: promise.commit,
+            // Who waits for a first snapshot knows nothing, whatever its promises begin with.
+            commit: known.as_ref().map_or(0, |_| promise.commit),
         },
-        snapshot: Some(known),
+        snapshot: known,
         entries: entries.map_err(|error| unfit(&error))?,
     };
     let seed = uuid::Uuid::new_v4().as_u128() as u64;
@@ -181,14 +191,21 @@ impl Task {
             hard_state,
             snapshot,
             entries,
+            messages,
+            messages_after,
             committed,
+            wanted_snapshot,
             leader,
             role,
             ..
         } = ready;
+        for message in messages {
+            (self.inner.outgoing)(message);
+        }
         if role != Role::Leader {
             self.inner.follow(leader);
         }
+        self.inner.note_leader(leader);
         if let Some(install) = snapshot {
             self.install(&install.content).await?;
         }
@@ -203,10 +220,13 @@ impl Task {
             }
         }
         self.inner.quorum.borrow_mut().persisted(number);
+        for message in messages_after {
+            (self.inner.outgoing)(message);
+        }
         for entered in committed {
             self.apply(entered)?;
         }
-        if self.log.snapshot_is_due() {
+        if wanted_snapshot.is_some() || self.log.snapshot_is_due() {
             self.take_snapshot().await;
         }
         Ok(())
@@ -256,8 +276,12 @@ impl Task {
         if let Some(why) = &full {
             warn!(error = %why, "the metadata takes no changes until there is room");
         }
-        *self.inner.full.borrow_mut() = full;
-        self.inner.turned.notify_waiters();
+        let is_full = full.is_some();
+        let was_full = self.inner.full.replace(full).is_some();
+        // Those who are woken may well have the member look again: without news they would go on for ever.
+        if is_full || was_full {
+            self.inner.turned.notify_waiters();
+        }
     }
 
     fn apply(&mut self, entered: Entered) -> Result<(), Fault> {

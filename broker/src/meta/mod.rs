@@ -11,5 +11,7 @@ mod shell;
 #[cfg(test)]
 mod tests;
 
-pub use log::{MetaLogError, MetaLogOptions};
-pub use shell::{Committed, Decided, Draft, MetaOptions, MetaShell, ProposeError, Subscriber};
+pub use log::{MetaLogError, MetaLogOptions, is_begun};
+pub use shell::{
+    Begin, Committed, Decided, Draft, MetaOptions, MetaShell, Outgoing, ProposeError, Subscriber,
+};

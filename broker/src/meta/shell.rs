@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use batch::BatchError;
 use metadata::{ApplyError, ConfigRules, Controller, Image, MetaError, Policy, Record};
-use quorum::{NotLeader, Proposed, Quorum};
-use rt::sync::{Credit, Notify, Permit, oneshot};
+use quorum::{Message, NotLeader, Proposed, Quorum, StepError};
+use rt::sync::{Credit, Notified, Notify, Permit, oneshot};
 use rt::task;
 use thiserror::Error;
 use tracing::error;
@@ -42,6 +42,9 @@ pub struct Committed {
 /// Called with each commit, in order, on shard 0, after its image has it and before the proposer is
 /// answered. It must not wait; it passes the commit on to the other shards.
 pub type Subscriber = Box<dyn Fn(&Arc<Committed>)>;
+
+/// Takes messages for other members. It must not wait; one that can't be sent is dropped.
+pub type Outgoing = Box<dyn Fn(Message)>;
 
 /// Why what was decided isn't committed.
 #[derive(Debug, Clone, Error)]
@@ -138,11 +141,24 @@ impl Waiting {
     }
 }
 
+/// How a node begins that has no metadata yet. One that has some goes on with what it knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// As a quorum of itself.
+    Alone,
+    /// With a quorum of these nodes, each of which begins in the same way.
+    Voters(Vec<i32>),
+    /// By waiting for the leader of a quorum that takes it in.
+    Join,
+}
+
 /// What a node's part in the quorum is opened with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetaOptions {
     /// The node's id.
     pub node: i32,
+    /// How it begins without metadata.
+    pub begin: Begin,
     /// Its log.
     pub log: MetaLogOptions,
 }
@@ -152,8 +168,9 @@ pub(super) struct Inner {
     rules: Box<dyn ConfigRules>,
     policy: Cell<Policy>,
     subscriber: Subscriber,
-    /// Whether commits are handed on: not those that were there before.
-    pub(super) handing: Cell<bool>,
+    pub(super) outgoing: Outgoing,
+    /// The leader as last heard.
+    leader: Cell<Option<i32>>,
     credit: Credit,
     committed: RefCell<Image>,
     offset: Cell<i64>,
@@ -164,7 +181,9 @@ pub(super) struct Inner {
     waiting: RefCell<VecDeque<Waiting>>,
     /// Rung when the member has something to do.
     pub(super) work: Notify,
-    /// Rung when this node came to lead or ceased to, when there is room again or not, and at the end.
+    /// Rung when something was applied.
+    applied: Notify,
+    /// Rung when another leads, when this node came to decide or ceased to, when there is room again or not, and at the end.
     pub(super) turned: Notify,
     /// Why there is no room for more, while that is so.
     pub(super) full: RefCell<Option<Arc<MetaLogError>>>,
@@ -187,21 +206,24 @@ impl fmt::Debug for MetaShell {
 }
 
 impl MetaShell {
-    /// Opens the metadata in `dir`, or begins it, as a quorum of this node alone. `subscriber` gets what
-    /// is committed from now on; what was before is in [`MetaShell::image`].
+    /// Opens the metadata in `dir`, or begins it. `subscriber` gets what is committed from
+    /// now on, and what is found to be committed of what the log has.
     pub async fn open(
         dir: &Path,
         options: MetaOptions,
         rules: Box<dyn ConfigRules>,
         policy: Policy,
         subscriber: Subscriber,
+        outgoing: Outgoing,
     ) -> Result<Self, MetaLogError> {
         let member = member::restore(dir, &options).await?;
         let inner = Rc::new(Inner {
             rules,
             policy: Cell::new(policy),
             subscriber,
-            handing: Cell::new(false),
+            outgoing,
+            leader: Cell::new(None),
+            applied: Notify::new(),
             credit: Credit::new(PENDING_MAX),
             committed: RefCell::new(member.image),
             offset: Cell::new(member.offset),
@@ -217,23 +239,62 @@ impl MetaShell {
         });
         let shell = Self(Rc::clone(&inner));
         task::spawn(member::run(inner, member.log)).detach();
-        shell.wait_to_lead().await?;
-        shell.0.handing.set(true);
         Ok(shell)
     }
 
-    /// Waits until this node leads and has all that was committed before.
-    async fn wait_to_lead(&self) -> Result<(), MetaLogError> {
+    /// Waits until `offset` is applied.
+    ///
+    /// # Errors
+    /// [`MetaLogError::NotOpened`] when that can't be any more.
+    pub async fn applied_to(&self, offset: i64) -> Result<(), MetaLogError> {
         loop {
-            let turned = self.0.turned.notified();
-            if self.0.ahead.borrow().is_some() {
+            let (applied, turned) = (self.0.applied.notified(), self.0.turned.notified());
+            if self.offset() >= offset {
                 return Ok(());
             }
             if let Some(why) = self.closed() {
                 return Err(MetaLogError::NotOpened(why));
             }
-            turned.await;
+            futures_lite::future::or(applied, turned).await;
         }
+    }
+
+    /// Waits for another leader, or for this node to come to decide or to cease to.
+    pub fn turned(&self) -> Notified {
+        self.0.turned.notified()
+    }
+
+    /// Whether this node leads the quorum and decides.
+    pub fn leads(&self) -> bool {
+        self.0.leads()
+    }
+
+    /// A tick of the quorum's time.
+    pub fn tick(&self) {
+        self.0.quorum.borrow_mut().tick();
+        self.0.work.notify_one();
+    }
+
+    /// Takes a message of another member.
+    ///
+    /// # Errors
+    /// When no member that keeps the rules sends such a message.
+    pub fn step(&self, message: Message) -> Result<(), StepError> {
+        let stepped = self.0.quorum.borrow_mut().step(message);
+        self.0.work.notify_one();
+        stepped
+    }
+
+    /// Looks at the quorum.
+    pub fn with_quorum<R>(&self, look: impl FnOnce(&Quorum) -> R) -> R {
+        look(&self.0.quorum.borrow())
+    }
+
+    /// Has the quorum begin something: a change of members, a transfer of its leadership.
+    pub fn change_quorum<R>(&self, change: impl FnOnce(&mut Quorum) -> R) -> R {
+        let changed = change(&mut self.0.quorum.borrow_mut());
+        self.0.work.notify_one();
+        changed
     }
 
     /// The committed image. Never hold it across an await.
@@ -426,6 +487,13 @@ impl Inner {
         self.turned.notify_waiters();
     }
 
+    /// Who leads now, as far as this node knows.
+    pub(super) fn note_leader(&self, leader: Option<i32>) {
+        if self.leader.replace(leader) != leader {
+            self.turned.notify_waiters();
+        }
+    }
+
     /// Whether this node decides.
     pub(super) fn leads(&self) -> bool {
         self.ahead.borrow().is_some()
@@ -460,9 +528,8 @@ impl Inner {
             }
         }
         self.offset.set(commit.offset);
-        if self.handing.get() {
-            (self.subscriber)(&Arc::new(commit));
-        }
+        self.applied.notify_waiters();
+        (self.subscriber)(&Arc::new(commit));
         Ok(())
     }
 

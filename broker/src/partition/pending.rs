@@ -1,22 +1,31 @@
-//! Batches that are in a log but not yet stable, in offset order, and who waits for them.
+//! Batches that are in a log but have not got as far as somebody waits for, in offset order.
 //!
-//! Owns the one wait list of a partition's log: a produce request, and later a coordinator, waits
-//! here for an end offset; when the stable end moves, entries leave from the front. Pure but for the
-//! one-shot channels it completes.
+//! A partition has two such lists: one for its own log's stable end, one for the high watermark. A
+//! produce request, and later a coordinator, waits for an end offset; when that is reached, entries
+//! leave from the front. Pure but for the one-shot channels it completes.
 
 use std::collections::VecDeque;
 
 use rt::sync::oneshot;
 
-/// What an append comes to in the end: stable, or lost with its drive.
+/// What an append comes to in the end: as safe as was asked for, or not.
 pub type Outcome = Result<(), AckError>;
 
-/// Why an appended batch will not become stable.
+/// Why an appended batch is not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AckError {
     /// The drive failed or filled before the batch was written; the batch was taken back.
     #[error("the batch was not written: {0}")]
     NotWritten(String),
+    /// Every replica in sync has it, but they are fewer than `min.insync.replicas`.
+    #[error(
+        "the batch was written, but fewer replicas are in sync than min.insync.replicas asks for; \
+         send it again, or bring replicas back"
+    )]
+    NotEnoughReplicas,
+    /// Another node leads by now, and decides whether the batch stays.
+    #[error("this replica ceased to lead before the batch was with the others; send it again")]
+    NotLeader,
 }
 
 struct Entry {
@@ -43,7 +52,7 @@ impl Pending {
         });
     }
 
-    /// A receiver that is told when the log is stable up to `end`. The caller has seen that it is not.
+    /// A receiver that is told when `end` is reached. The caller has seen that it is not.
     pub(super) fn wait(&mut self, end: i64) -> oneshot::Receiver<Outcome> {
         let (sender, receiver) = oneshot();
         // Nearly always the last entry; a retry of an earlier batch lies further to the front.
@@ -66,24 +75,28 @@ impl Pending {
         receiver
     }
 
-    /// The log is stable up to `stable`: completes who waited, and says how many bytes became
-    /// visible.
-    pub(super) fn stable(&mut self, stable: i64) -> usize {
+    /// All up to `end` is reached: gives whoever waited the outcome, and says how many bytes that was.
+    pub(super) fn reached(&mut self, end: i64, outcome: &Outcome) -> usize {
         let mut bytes = 0;
-        while self
-            .entries
-            .front()
-            .is_some_and(|entry| entry.end <= stable)
-        {
+        while self.entries.front().is_some_and(|entry| entry.end <= end) {
             if let Some(entry) = self.entries.pop_front() {
                 bytes += entry.bytes;
                 if let Some(waiting) = entry.waiting {
                     // The request may be gone with its connection.
-                    let _ = waiting.send(Ok(()));
+                    let _ = waiting.send(outcome.clone());
                 }
             }
         }
         bytes
+    }
+
+    /// Fails everybody who waits; the batches stay.
+    pub(super) fn fail_waiting(&mut self, why: &AckError) {
+        for entry in &mut self.entries {
+            if let Some(waiting) = entry.waiting.take() {
+                let _ = waiting.send(Err(why.clone()));
+            }
+        }
     }
 
     /// The log was cut back to `end`, or will never move again: fails everything above.

@@ -1,13 +1,15 @@
 //! How a committed change of the metadata reaches a shard: its image, its routes, its partitions.
 //!
-//! The image and the routes change at once; logs that have to be made, opened or deleted follow, and
-//! whoever applied the change may wait for them.
+//! The image and the routes change at once, and so do the roles of partitions that are open; logs that
+//! have to be made, opened or deleted follow, and whoever applied the change may wait for them. What is
+//! done to the log of one partition is done one after the other, and in the end is as the newest
+//! metadata says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use storage::{Drive, Log, LogDir, LogError, LogName, ReplayEvent};
+use storage::{Drive, Log, LogDir, LogError, LogName, ReplayEvent, Watermarks};
 use uuid::Uuid;
 
 use super::routes::{PartitionRoute, TopicRoute};
@@ -15,9 +17,10 @@ use super::several::several;
 use super::{Replica, Shard};
 use crate::config::{Overrides, TopicConfig};
 use crate::meta::Committed;
-use crate::partition::{Partition, PartitionId, log_config};
+use crate::partition::{Given, Opened, Partition, PartitionId, Peers, Place, log_config, replay};
 use crate::producers::Producers;
 use metadata::{Image, Record, ResourceType};
+use replica::Peer;
 
 /// The log directories found on this shard's drives, by topic and partition.
 pub type FoundLogs = BTreeMap<(String, i32), LogDir>;
@@ -27,65 +30,66 @@ struct ToOpen {
     id: PartitionId,
     topic: String,
     drive: Uuid,
-    leader_epoch: i32,
     config: Rc<TopicConfig>,
+}
+
+/// What a change touches.
+#[derive(Default)]
+struct Changed {
+    topics: BTreeSet<Uuid>,
+    nodes: BTreeSet<i32>,
+}
+
+/// What is left to do on drives.
+#[derive(Default)]
+struct Work {
+    to_open: Vec<ToOpen>,
+    removed: Vec<Rc<Partition>>,
 }
 
 impl Shard {
     /// Applies a committed change; when this returns, its partitions here are ready (or offline).
     pub fn apply(self: &Rc<Self>, committed: &Arc<Committed>) -> impl Future<Output = ()> + use<> {
         let changed = self.apply_to_image(committed);
-        let (to_open, removed) = self.follow(&changed);
+        let work = self.follow(&changed.topics);
+        self.tell_of_nodes(&changed.nodes);
         let shard = Rc::clone(self);
         async move {
-            several(removed.into_iter().map(delete)).await;
-            shard.open_all(to_open, &FoundLogs::new()).await;
+            let removed = work.removed.into_iter().map(|partition| {
+                let shard = Rc::clone(&shard);
+                async move { shard.remove(partition).await }
+            });
+            several(removed).await;
+            shard.open_all(work.to_open, &FoundLogs::new()).await;
         }
     }
 
     /// Opens every partition of this shard's at the start, given the directories on its drives.
     pub(super) async fn open_partitions(self: &Rc<Self>, found: FoundLogs) {
         let all = self.with_image(|image| image.topics().map(|topic| topic.id).collect());
-        let (to_open, _) = self.follow(&all);
-        self.open_all(to_open, &found).await;
+        let work = self.follow(&all);
+        self.open_all(work.to_open, &found).await;
     }
 
-    /// Changes the image and says which topics are touched.
-    fn apply_to_image(&self, committed: &Committed) -> BTreeSet<Uuid> {
+    /// Changes the image and says what is touched.
+    fn apply_to_image(&self, committed: &Committed) -> Changed {
         let mut image = self.image.borrow_mut();
-        let mut changed = BTreeSet::new();
+        let mut changed = Changed::default();
         let mut settings_changed = committed.whole;
         if committed.whole {
-            changed.extend(image.topics().map(|topic| topic.id));
+            changed.topics.extend(image.topics().map(|topic| topic.id));
+            changed.nodes.extend(image.brokers().keys());
             *image = Image::new();
         }
         for record in &committed.records {
-            match record {
-                Record::Topic(topic) => drop(changed.insert(topic.id)),
-                Record::Partition(partition) => drop(changed.insert(partition.topic_id)),
-                Record::RemoveTopic(removed) => drop(changed.insert(removed.id)),
-                Record::PartitionChange(change) => drop(changed.insert(change.topic_id)),
-                Record::Config(config) if config.resource.kind == ResourceType::Topic => {
-                    changed.extend(image.topic(&config.resource.name).map(|topic| topic.id));
-                }
-                Record::Config(config) => {
-                    settings_changed |= config.resource.kind == ResourceType::Broker;
-                }
-                Record::ProducerIdBlock(_)
-                | Record::Broker(_)
-                | Record::BrokerChange(_)
-                | Record::UnregisterBroker(_)
-                | Record::LastBrokerEpoch(_)
-                | Record::Feature(_)
-                | Record::ClusterId(_) => {}
-            }
+            settings_changed |= touches(record, &image, &mut changed);
             if let Err(error) = image.apply(record) {
                 // The controller checked it against the same image: shards would differ from here on.
                 panic!("a committed metadata record does not fit this shard's image: {error}");
             }
         }
         if settings_changed {
-            changed.extend(image.topics().map(|topic| topic.id));
+            changed.topics.extend(image.topics().map(|topic| topic.id));
         }
         drop(image);
         if settings_changed {
@@ -105,25 +109,40 @@ impl Shard {
         }
     }
 
-    /// Brings routes and partitions in line with the image for these topics; gives what is left to
-    /// do on drives.
-    fn follow(&self, topics: &BTreeSet<Uuid>) -> (Vec<ToOpen>, Vec<Rc<Partition>>) {
-        let mut to_open = Vec::new();
-        let mut removed = Vec::new();
+    /// Brings routes and partitions in line with the image for these topics.
+    fn follow(&self, topics: &BTreeSet<Uuid>) -> Work {
+        let mut work = Work::default();
         for id in topics {
             match self.route_of(*id) {
                 None => {
                     self.routes.remove(*id);
-                    removed.extend(self.drop_replicas(*id));
+                    work.removed.extend(self.drop_replicas(*id));
                 }
                 Some(route) => {
                     let route = Rc::new(route);
                     self.routes.put(Rc::clone(&route));
-                    to_open.extend(self.missing_replicas(&route));
+                    self.follow_topic(&route, &mut work);
                 }
             }
         }
-        (to_open, removed)
+        work
+    }
+
+    /// Tells partitions that lead, and the way to other nodes, what is new of these nodes.
+    fn tell_of_nodes(&self, nodes: &BTreeSet<i32>) {
+        for &node in nodes {
+            for partition in self.partitions() {
+                let PartitionId { topic_id, index } = partition.id();
+                let peer = self.with_image(|image| {
+                    let state = image.topic_by_id(topic_id)?.partition(index)?;
+                    Some(peer(image, node, state.directory_on(node)?))
+                });
+                if let Some(peer) = peer {
+                    partition.peer_changed(peer);
+                }
+            }
+            self.replication.peer_changed(node);
+        }
     }
 
     fn route_of(&self, id: Uuid) -> Option<TopicRoute> {
@@ -159,48 +178,96 @@ impl Shard {
     }
 
     fn drop_replicas(&self, topic: Uuid) -> Vec<Rc<Partition>> {
-        let mut replicas = self.replicas.borrow_mut();
-        let gone: Vec<_> = replicas
-            .keys()
-            .filter(|id| id.topic_id == topic)
-            .copied()
-            .collect();
-        let taken = gone.iter().filter_map(|id| replicas.remove(id));
-        let online = taken.filter_map(|replica| match replica {
-            Replica::Online(partition) => Some(partition),
-            Replica::Opening | Replica::Offline(_) => None,
-        });
-        online.collect()
+        let replicas = self.replicas.borrow();
+        let of_topic = replicas.keys().filter(|id| id.topic_id == topic);
+        let gone: Vec<_> = of_topic.copied().collect();
+        drop(replicas);
+        gone.into_iter()
+            .filter_map(|id| self.drop_replica(id))
+            .collect()
     }
 
-    /// Gives the topic's settings to the replicas that are here, and says which are not yet.
-    fn missing_replicas(&self, route: &Rc<TopicRoute>) -> Vec<ToOpen> {
-        let mut to_open = Vec::new();
+    /// Takes a replica out that the metadata has here no longer; gives the one whose log is to go. One
+    /// that is being opened sees to it by itself.
+    fn drop_replica(&self, id: PartitionId) -> Option<Rc<Partition>> {
         let mut replicas = self.replicas.borrow_mut();
-        for (index, target) in (0..).zip(&route.partitions) {
-            if target.owner != Some(self.id) {
-                continue;
+        let slot = replicas.get_mut(&id)?;
+        match slot {
+            Replica::Online(_) => match std::mem::replace(slot, Replica::Removing) {
+                Replica::Online(partition) => Some(partition),
+                _ => None,
+            },
+            Replica::Offline(_) => {
+                replicas.remove(&id);
+                None
             }
+            Replica::Opening | Replica::Removing => None,
+        }
+    }
+
+    /// Gives the topic's settings and roles to the replicas that are here, and says which are not yet,
+    /// and which are not to be.
+    fn follow_topic(&self, route: &Rc<TopicRoute>, work: &mut Work) {
+        for (index, target) in (0..).zip(&route.partitions) {
             let id = PartitionId {
                 topic_id: route.id,
                 index,
             };
-            match replicas.get(&id) {
-                Some(Replica::Online(partition)) => partition.set_config(Rc::clone(&route.config)),
-                Some(Replica::Opening | Replica::Offline(_)) => {}
-                None => {
-                    replicas.insert(id, Replica::Opening);
-                    to_open.push(ToOpen {
-                        id,
-                        topic: route.name.clone(),
-                        drive: target.drive,
-                        leader_epoch: target.leader_epoch,
-                        config: Rc::clone(&route.config),
-                    });
-                }
+            if target.owner != Some(self.id) {
+                work.removed.extend(self.drop_replica(id));
+            } else if let Ok(partition) = self.partition(id) {
+                partition.set_config(Rc::clone(&route.config));
+                self.assign(&partition);
+            } else {
+                work.to_open.extend(self.begin_opening(id, route));
             }
         }
-        to_open
+    }
+
+    /// Notes that a replica is being opened, unless something is being done with it already.
+    fn begin_opening(&self, id: PartitionId, route: &TopicRoute) -> Option<ToOpen> {
+        let drive = route.partition(id.index)?.drive;
+        let mut replicas = self.replicas.borrow_mut();
+        if replicas.contains_key(&id) {
+            return None;
+        }
+        replicas.insert(id, Replica::Opening);
+        Some(ToOpen {
+            id,
+            topic: route.name.clone(),
+            drive,
+            config: Rc::clone(&route.config),
+        })
+    }
+
+    /// Gives a partition the role that the metadata has for it, unless it has been given that.
+    fn assign(&self, partition: &Partition) {
+        let id = partition.id();
+        let given = self.with_image(|image| {
+            let state = image.topic_by_id(id.topic_id)?.partition(id.index)?;
+            if partition.was_given(state.leader_epoch, state.partition_epoch) {
+                return None;
+            }
+            let places = state.replicas.iter().zip(&state.directories);
+            let replicas = places.map(|(&node, &drive)| peer(image, node, drive));
+            Some(Given {
+                leader: state.leader,
+                leader_epoch: state.leader_epoch,
+                partition_epoch: state.partition_epoch,
+                replicas: replicas.collect(),
+                isr: state.isr.clone(),
+            })
+        });
+        if let Some(given) = given {
+            partition.assign(&given.assignment());
+        }
+    }
+
+    /// The route of a partition's topic, if the metadata has the partition on this shard.
+    fn route_here(&self, id: PartitionId) -> Option<Rc<TopicRoute>> {
+        let route = self.routes.by_id(id.topic_id)?;
+        let here = route.partition(id.index)?.owner == Some(self.id);
+        here.then_some(route)
     }
 
     async fn open_all(self: &Rc<Self>, to_open: Vec<ToOpen>, found: &FoundLogs) {
@@ -215,78 +282,182 @@ impl Shard {
     }
 
     async fn open_one(self: &Rc<Self>, one: ToOpen, dir: Option<LogDir>) {
+        let id = one.id;
+        let index = id.index;
+        let topic = one.topic.clone();
         let drive = self
             .drives()
             .into_iter()
             .find(|drive| drive.id() == one.drive);
         let opened = match drive {
             None => Err(format!("drive {} is not open on this shard", one.drive)),
-            Some(drive) => open_log(&drive, &one, dir)
+            Some(drive) => self
+                .open_on(&drive, one, dir)
                 .await
                 .map_err(|error| error.to_string()),
         };
-        let replica = match opened {
-            Ok((log, producers)) => {
-                let epoch = one.leader_epoch;
-                let partition =
-                    Partition::new(one.id, &one.topic, log, producers, one.config, epoch);
-                Replica::Online(partition)
-            }
+        match opened {
+            Ok(partition) => self.opened(partition).await,
             Err(why) => {
-                tracing::error!(
-                    topic = one.topic,
-                    partition = one.id.index,
-                    why,
-                    "a partition is offline"
-                );
-                Replica::Offline(why)
+                tracing::error!(topic, partition = index, why, "a partition is offline");
+                let mut replicas = self.replicas.borrow_mut();
+                if self.route_here(id).is_some() {
+                    replicas.insert(id, Replica::Offline(why));
+                } else {
+                    replicas.remove(&id);
+                }
             }
-        };
-        let mut replicas = self.replicas.borrow_mut();
-        // Deleted while it was being opened: then it is not wanted any more.
-        if let Some(slot) = replicas.get_mut(&one.id) {
-            *slot = replica;
         }
     }
+
+    async fn open_on(
+        &self,
+        drive: &Drive,
+        one: ToOpen,
+        dir: Option<LogDir>,
+    ) -> Result<Rc<Partition>, LogError> {
+        let watermarks = self.watermarks_of(drive).await;
+        let (log, producers) = open_log(drive, &one, dir, &watermarks).await?;
+        let opened = Opened {
+            id: one.id,
+            topic: one.topic,
+            log,
+            producers,
+            config: one.config,
+        };
+        let place = Place {
+            node: self.node_id(),
+            peers: Rc::clone(&self.replication) as Rc<dyn Peers>,
+            watermarks,
+            lag_max_ms: self.settings().replica_lag_time_max_ms,
+        };
+        Ok(Partition::new(opened, place))
+    }
+
+    /// Puts a partition online that was being opened, as the metadata has it by now.
+    async fn opened(self: &Rc<Self>, partition: Rc<Partition>) {
+        let id = partition.id();
+        let Some(route) = self.route_here(id) else {
+            self.replicas.borrow_mut().insert(id, Replica::Removing);
+            return self.remove(partition).await;
+        };
+        let online = Replica::Online(Rc::clone(&partition));
+        self.replicas.borrow_mut().insert(id, online);
+        partition.set_config(Rc::clone(&route.config));
+        self.assign(&partition);
+    }
+
+    /// Deletes a replica whose place is marked so, and makes it anew if the metadata has it here again
+    /// by then.
+    async fn remove(self: &Rc<Self>, partition: Rc<Partition>) {
+        let id = partition.id();
+        // Where the partition lives on, whoever waits here is told who leads it.
+        self.assign(&partition);
+        self.replication.removed(id);
+        delete(&partition).await;
+        drop(partition);
+        self.replicas.borrow_mut().remove(&id);
+        let again = self
+            .route_here(id)
+            .and_then(|route| self.begin_opening(id, &route));
+        if let Some(one) = again {
+            Box::pin(self.open_one(one, None)).await;
+        }
+    }
+}
+
+/// A node with a replica on `drive` as replication has to know it.
+fn peer(image: &Image, node: i32, drive: Uuid) -> Peer {
+    let broker = image.broker(node);
+    Peer {
+        node,
+        broker_epoch: broker.map_or(-1, |broker| broker.epoch),
+        // What is on a drive that failed won't keep up, though its node is heard of.
+        eligible: broker.is_some_and(|broker| broker.is_active() && broker.has_online(drive)),
+    }
+}
+
+/// Notes what a record touches that is about to be applied; true if it may be the broker's settings.
+fn touches(record: &Record, image: &Image, changed: &mut Changed) -> bool {
+    let Changed { topics, nodes } = changed;
+    match record {
+        Record::Topic(topic) => drop(topics.insert(topic.id)),
+        Record::Partition(partition) => drop(topics.insert(partition.topic_id)),
+        Record::RemoveTopic(removed) => drop(topics.insert(removed.id)),
+        Record::PartitionChange(change) => drop(topics.insert(change.topic_id)),
+        Record::Config(config) if config.resource.kind == ResourceType::Topic => {
+            topics.extend(image.topic(&config.resource.name).map(|topic| topic.id));
+        }
+        Record::Config(config) => return config.resource.kind == ResourceType::Broker,
+        Record::Broker(broker) => drop(nodes.insert(broker.node_id)),
+        Record::BrokerChange(change) => drop(nodes.insert(change.node_id)),
+        Record::UnregisterBroker(broker) => drop(nodes.insert(broker.node_id)),
+        Record::ProducerIdBlock(_)
+        | Record::LastBrokerEpoch(_)
+        | Record::Feature(_)
+        | Record::ClusterId(_) => {}
+    }
+    false
 }
 
 async fn open_log(
     drive: &Drive,
     one: &ToOpen,
     dir: Option<LogDir>,
+    watermarks: &Watermarks,
 ) -> Result<(Log, Producers), LogError> {
     let config = log_config(&one.config);
-    let Some(mut dir) = dir else {
-        let name = LogName {
-            topic: one.topic.clone(),
-            partition: one.id.index,
-            topic_id: one.id.topic_id,
-        };
-        let log = Log::create(drive, &name, config).await?;
-        log.assign_epoch(one.leader_epoch, log.end().appended());
-        return Ok((log, Producers::default()));
+    let dir = match dir {
+        Some(dir) => dir,
+        None => match make_log(drive, one, watermarks).await {
+            // This replica was here before, and its log was left when it was taken away.
+            Err(error @ LogError::Exists { .. }) => left_log(drive, one).await?.ok_or(error)?,
+            made => return Ok((made?, Producers::default())),
+        },
     };
-    dir.topic_id = Some(one.id.topic_id);
+    let dir = LogDir {
+        topic_id: Some(one.id.topic_id),
+        ..dir
+    };
     let mut producers = Producers::default();
     let now_ms = rt::time::wall_ms();
-    let mut replay = |event: ReplayEvent| match event {
-        ReplayEvent::Snapshot(_, bytes) => match Producers::from_snapshot(&bytes) {
-            Ok(snapshot) => producers = snapshot,
-            Err(error) => {
-                tracing::warn!(topic = one.topic, partition = one.id.index, %error, "producers are forgotten");
-            }
-        },
-        ReplayEvent::Batch(info) => producers.record(&info, now_ms),
-    };
-    let log = Log::open(drive, &dir, config, &mut replay).await?;
-    log.assign_epoch(one.leader_epoch, log.end().appended());
+    let place = (one.topic.as_str(), one.id.index);
+    let mut told = |event: ReplayEvent| replay(&mut producers, event, now_ms, place);
+    let log = Log::open(drive, &dir, config, &mut told).await?;
     Ok((log, producers))
 }
 
-async fn delete(partition: Rc<Partition>) {
-    partition.abandon("the topic was deleted");
+async fn make_log(drive: &Drive, one: &ToOpen, watermarks: &Watermarks) -> Result<Log, LogError> {
+    let name = LogName {
+        topic: one.topic.clone(),
+        partition: one.id.index,
+        topic_id: one.id.topic_id,
+    };
+    if watermarks.remove(&one.topic, one.id.index) {
+        // Of a topic of the same name that was there before.
+        watermarks.write().await?;
+    }
+    Log::create(drive, &name, log_config(&one.config)).await
+}
+
+async fn left_log(drive: &Drive, one: &ToOpen) -> Result<Option<LogDir>, LogError> {
+    let there = drive.logs().await.map_err(|error| LogError::Io {
+        action: "look through",
+        path: drive.path().to_owned(),
+        source: std::io::Error::other(error),
+    })?;
+    let same = |dir: &LogDir| {
+        (dir.topic.as_str(), dir.partition, dir.topic_id)
+            == (one.topic.as_str(), one.id.index, Some(one.id.topic_id))
+    };
+    Ok(there.into_iter().find(same))
+}
+
+async fn delete(partition: &Partition) {
+    partition.abandon("the replica was removed from this node");
     if let Err(error) = partition.log().delete().await {
         let index = partition.id().index;
         tracing::warn!(topic = partition.topic(), partition = index, %error, "a deleted log is still on its drive");
     }
+    partition.forget_watermark();
 }

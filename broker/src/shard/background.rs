@@ -1,4 +1,5 @@
-//! What a shard does besides serving: retention, the expiry of producers.
+//! What a shard does besides serving: retention, the expiry of producers, the checkpoint of high
+//! watermarks.
 //!
 //! Runs in the background class, one partition after the other, so that it never holds up a request
 //! for longer than one step.
@@ -32,6 +33,11 @@ impl Shard {
             async move { shard.expire_for_ever().await },
         )
         .detach();
+        let shard = Rc::clone(self);
+        rt::task::spawn_in(Class::Background, async move {
+            shard.checkpoint_for_ever().await;
+        })
+        .detach();
     }
 
     /// Starts to let go, now and then, of the memory that large requests left.
@@ -55,11 +61,22 @@ impl Shard {
                 if self.is_stopping() {
                     return;
                 }
-                if let Err(error) = partition.log().retain(now_ms).await {
+                if let Err(error) = partition.retain(now_ms).await {
                     let index = partition.id().index;
                     tracing::warn!(topic = partition.topic(), partition = index, %error, "retention could not be applied");
                 }
                 rt::task::yield_if_needed().await;
+            }
+        }
+    }
+
+    /// Keeps the high watermarks on the drives.
+    async fn checkpoint_for_ever(self: Rc<Self>) {
+        while !self.is_stopping() {
+            let interval = self.settings().watermark_checkpoint_interval_ms;
+            rt::time::sleep(Duration::from_millis(interval)).await;
+            if !self.is_stopping() {
+                self.write_watermarks().await;
             }
         }
     }

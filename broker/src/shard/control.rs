@@ -17,7 +17,10 @@ use uuid::Uuid;
 use super::config_rules::KafkaConfigRules;
 use super::{CONTROL_SHARD, Shard};
 use crate::api::error::Refusal;
-use crate::meta::{Committed, MetaLogError, MetaLogOptions, MetaOptions, MetaShell, ProposeError};
+use crate::cluster::{Answer, AskError, Cluster, Command};
+use crate::meta::{
+    Begin, Committed, MetaLogError, MetaLogOptions, MetaOptions, MetaShell, ProposeError,
+};
 use metadata::{
     ConfigChange, Controller, CreatePartitions, CreateTopic, Image, MetaError, PlacementDrive,
     Policy, Record, Resource, TopicRef,
@@ -35,6 +38,17 @@ pub enum ControlError {
     /// The metadata could not take it.
     #[error(transparent)]
     NotCommitted(#[from] ProposeError),
+    /// The controller of another node refused it; nothing changed.
+    #[error("{message}")]
+    ByController {
+        /// Kafka's error code.
+        code: i16,
+        /// Its words.
+        message: String,
+    },
+    /// The controller didn't answer.
+    #[error(transparent)]
+    NotAsked(#[from] AskError),
     /// The node is not up yet.
     #[error("the node is starting; try again")]
     Starting,
@@ -47,6 +61,8 @@ impl ControlError {
             Self::Refused(error) => error.code(),
             Self::NotCommitted(ProposeError::NotLeader(_)) => ResponseError::NotController.code(),
             Self::NotCommitted(_) => ResponseError::KafkaStorageError.code(),
+            Self::ByController { code, .. } => *code,
+            Self::NotAsked(_) => ResponseError::RequestTimedOut.code(),
             Self::Starting => ResponseError::NotController.code(),
         }
     }
@@ -80,8 +96,9 @@ impl Feed {
 }
 
 /// What the control shard has beside a shard's own.
-pub(super) struct Control {
-    meta: MetaShell,
+pub(crate) struct Control {
+    pub(crate) meta: MetaShell,
+    pub(crate) cluster: Rc<Cluster>,
     feed: Rc<Feed>,
     /// Producer ids that were committed as given away and have not been: next, and the end.
     producer_ids: Cell<(i64, i64)>,
@@ -90,22 +107,33 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Opens the metadata in `dir`, or begins it.
-    pub(super) async fn open(dir: &Path, shard: &Shard) -> Result<Self, MetaLogError> {
+    /// Opens the metadata in `dir`, or begins it in the way of `begin`.
+    pub(super) async fn open(
+        dir: &Path,
+        shard: &Shard,
+        cluster: Rc<Cluster>,
+        begin: Begin,
+    ) -> Result<Self, MetaLogError> {
         let feed = Rc::new(Feed::default());
-        let into = Rc::clone(&feed);
+        let (into, learner) = (Rc::clone(&feed), Rc::clone(&cluster));
         let subscriber = Box::new(move |committed: &Arc<Committed>| {
+            learner.learn(&committed.records);
             into.queue.borrow_mut().push_back(Arc::clone(committed));
             into.arrived.notify_one();
         });
         let rules = Box::new(KafkaConfigRules::new(Arc::clone(&shard.node)));
         let options = MetaOptions {
             node: shard.node_id(),
+            begin,
             log: MetaLogOptions::default(),
         };
-        let meta = MetaShell::open(dir, options, rules, shard.policy(), subscriber).await?;
+        let outgoing = cluster.outgoing();
+        let policy = shard.policy();
+        let meta = MetaShell::open(dir, options, rules, policy, subscriber, outgoing).await?;
+        cluster.learn(&meta.image().to_records());
         Ok(Self {
             meta,
+            cluster,
             feed,
             producer_ids: Cell::new((0, 0)),
             free_producer_id: Cell::new(0),
@@ -117,6 +145,16 @@ impl Control {
         self.feed.queue.borrow_mut().clear();
         self.feed.applied.set(self.meta.offset());
         self.meta.image().to_records()
+    }
+
+    /// The offset of the metadata that every shard has applied.
+    pub(crate) fn applied(&self) -> i64 {
+        self.feed.applied.get()
+    }
+
+    /// Waits until every shard has applied the metadata up to `offset`.
+    pub(crate) async fn in_force(&self, offset: i64) {
+        self.feed.applied_to(offset).await;
     }
 
     /// Looks at the committed metadata.
@@ -139,31 +177,8 @@ impl Control {
 }
 
 impl Shard {
-    /// Decides a command on the control shard, and unless it is only to be validated, commits it and
-    /// has every shard apply it.
-    ///
-    /// # Errors
-    /// [`ControlError`]; nothing changed then.
-    pub async fn control<R: Send + 'static>(
-        self: &Rc<Self>,
-        validate_only: bool,
-        decide: impl FnOnce(&Controller<'_>, &[PlacementDrive]) -> Decision<R> + Send + 'static,
-    ) -> Result<R, ControlError> {
-        self.run_on(CONTROL_SHARD, move |shard| {
-            let shard = Rc::clone(shard);
-            async move {
-                let control = shard.control.borrow().clone();
-                let control = control.ok_or(ControlError::Starting)?;
-                let (answer, offset) = shard.decide(&control, validate_only, decide).await?;
-                control.feed.applied_to(offset).await;
-                Ok(answer)
-            }
-        })
-        .await
-    }
-
     /// Decides and commits; gives the answer and the offset at which it is in force.
-    pub(super) async fn decide<R>(
+    pub(crate) async fn decide<R>(
         &self,
         control: &Control,
         validate_only: bool,
@@ -182,6 +197,11 @@ impl Shard {
         Ok((decided.value?, decided.offset))
     }
 
+    /// The control shard's own, once it is up.
+    pub(crate) fn control_here(&self) -> Option<Rc<Control>> {
+        self.control.borrow().clone()
+    }
+
     fn policy(&self) -> Policy {
         let settings = self.settings();
         Policy {
@@ -192,7 +212,7 @@ impl Shard {
     }
 
     /// The drives that may be given new partitions: those that are here.
-    fn placeable(&self, image: &Image) -> Vec<PlacementDrive> {
+    pub(crate) fn placeable(&self, image: &Image) -> Vec<PlacementDrive> {
         let owners = self.owners.borrow();
         let mut drives = PlacementDrive::all(image);
         drives.retain(|place| place.node != self.node_id() || owners.contains_key(&place.drive));
@@ -219,6 +239,12 @@ impl Shard {
             control.meta.set_policy(self.policy());
             feed.applied.set(offset);
             feed.moved.notify_waiters();
+            let leaving =
+                |image: &Image| image.brokers().values().any(|b| b.in_controlled_shutdown);
+            if self.with_image(leaving) {
+                // It waits until the others know who leads in its place.
+                control.hurry();
+            }
         }
     }
 
@@ -231,10 +257,8 @@ impl Shard {
         command: CreateTopic,
         validate_only: bool,
     ) -> Result<(), ControlError> {
-        self.control(validate_only, move |controller, drives| {
-            Ok((controller.create_topic(&command, drives)?, ()))
-        })
-        .await
+        self.change(Command::CreateTopic(command), validate_only)
+            .await
     }
 
     /// Deletes a topic with all its records.
@@ -242,10 +266,7 @@ impl Shard {
     /// # Errors
     /// [`ControlError`].
     pub async fn delete_topic(self: &Rc<Self>, topic: TopicRef) -> Result<(), ControlError> {
-        self.control(false, move |controller, _| {
-            Ok((controller.delete_topic(&topic)?, ()))
-        })
-        .await
+        self.change(Command::DeleteTopic(topic), false).await
     }
 
     /// Gives a topic more partitions.
@@ -257,10 +278,8 @@ impl Shard {
         command: CreatePartitions,
         validate_only: bool,
     ) -> Result<(), ControlError> {
-        self.control(validate_only, move |controller, drives| {
-            Ok((controller.create_partitions(&command, drives)?, ()))
-        })
-        .await
+        self.change(Command::CreatePartitions(command), validate_only)
+            .await
     }
 
     /// Changes some settings of a resource.
@@ -273,10 +292,8 @@ impl Shard {
         changes: Vec<ConfigChange>,
         validate_only: bool,
     ) -> Result<(), ControlError> {
-        self.control(validate_only, move |controller, _| {
-            Ok((controller.alter_configs(&resource, &changes)?, ()))
-        })
-        .await
+        self.change(Command::AlterConfigs(resource, changes), validate_only)
+            .await
     }
 
     /// Gives a resource exactly these settings.
@@ -289,10 +306,16 @@ impl Shard {
         settings: Vec<(String, Option<String>)>,
         validate_only: bool,
     ) -> Result<(), ControlError> {
-        self.control(validate_only, move |controller, _| {
-            Ok((controller.replace_configs(&resource, &settings)?, ()))
-        })
-        .await
+        self.change(Command::ReplaceConfigs(resource, settings), validate_only)
+            .await
+    }
+
+    async fn change(
+        self: &Rc<Self>,
+        command: Command,
+        validate_only: bool,
+    ) -> Result<(), ControlError> {
+        self.command(command, validate_only).await.map(|_| ())
     }
 
     /// A producer id that nobody has.
@@ -308,40 +331,34 @@ impl Shard {
     }
 
     async fn next_producer_id_here(self: &Rc<Self>) -> Result<i64, ControlError> {
-        let take = |shard: &Self| {
-            let control = shard.control.borrow().clone()?;
-            let (next, end) = control.producer_ids.get();
-            (next < end).then(|| {
-                control.producer_ids.set((next + 1, end));
-                next
-            })
-        };
+        let control = self.control_here().ok_or(ControlError::Starting)?;
         loop {
-            if let Some(id) = take(self) {
-                return Ok(id);
+            let (next, end) = control.producer_ids.get();
+            if next < end {
+                control.producer_ids.set((next + 1, end));
+                return Ok(next);
             }
-            let node = self.node_id();
-            let control = self.control.borrow().clone();
-            let free = control.map_or(0, |control| control.free_producer_id.get());
-            let block = self
-                .control(false, move |controller, _| {
-                    let (ids, records) = controller.allocate_producer_ids(node, free)?;
-                    Ok((records, ids))
-                })
-                .await?;
-            if let Some(control) = &*self.control.borrow() {
-                control
-                    .producer_ids
-                    .set((block.first, block.first + block.count));
+            let command = Command::AllocateProducerIds {
+                node: self.node_id(),
+                free: control.free_producer_id.get(),
+            };
+            if let Answer::ProducerIds(block) = self.command(command, false).await? {
+                let ids = (block.first, block.first + block.count);
+                control.producer_ids.set(ids);
             }
         }
     }
 
-    /// An id for a new cluster: a random UUID in URL-safe base64, as Kafka's are.
-    pub(super) fn fresh_cluster_id() -> String {
+    /// An id for a new cluster, a random one.
+    pub(crate) fn fresh_cluster_id() -> String {
+        Self::shown_id(Uuid::new_v4())
+    }
+
+    /// An id as Kafka shows it: in URL-safe base64.
+    pub(crate) fn shown_id(id: Uuid) -> String {
         const DIGITS: &[u8; 64] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        let bits = Uuid::new_v4().as_u128();
+        let bits = id.as_u128();
         // 128 bits are 21 digits of 6 bits, and 2 bits that begin the last digit.
         let whole = (0..21).map(|at| (bits >> (122 - 6 * at)) & 63);
         let digits = whole.chain([(bits & 3) << 4]);

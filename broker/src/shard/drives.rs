@@ -2,18 +2,23 @@
 //! metadata says of it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use storage::{DriveError, LogDir};
+use storage::{Drive, DriveError, Health, LogDir};
 use uuid::Uuid;
 
-use super::control::{Control, ControlError};
+use super::control::Control;
 use super::{ServeError, Shard, ShardId};
+use crate::cluster::{CLIENT_LISTENER, CONTROLLER_LISTENER, Cluster, Door};
 use metadata::{
-    AdoptTopic, Controller, DriveInfo, Endpoint, FoundPartition, Image, Liveness,
-    METADATA_VERSIONS, MetaError, PlacementDrive, Record, RegisterBroker,
+    AdoptTopic, DriveInfo, Endpoint, FoundPartition, Image, InternalEndpoint, METADATA_VERSIONS,
+    PlacementDrive, Record, RegisterBroker,
 };
+
+/// How many ticks of the quorum's time the longest wait for a leader has.
+const ELECTION_TICKS: u32 = 20;
 
 /// Where the metadata log is: beside the partitions on the node's first drive.
 const METADATA_FOLDER: &str = "__meta";
@@ -61,14 +66,32 @@ async fn boot_id() -> Uuid {
 }
 
 impl Shard {
-    /// Opens the metadata, on the first drive.
-    pub(super) async fn open_metadata(&self) -> Result<Control, ServeError> {
+    /// Opens the metadata, on the first drive, and lets other nodes in; gives the internal address, too.
+    pub(super) async fn open_metadata(
+        self: &Rc<Self>,
+    ) -> Result<(Rc<Control>, Option<SocketAddr>), ServeError> {
         let Some(drive) = self.drives().into_iter().next() else {
             return Err(ServeError::Settings(
                 "the first shard has no data directory".to_owned(),
             ));
         };
-        Ok(Control::open(&drive.path().join(METADATA_FOLDER), self).await?)
+        let dir = drive.path().join(METADATA_FOLDER);
+        let cluster = Rc::new(Cluster::new(&self.node.config));
+        let door = Door::default();
+        let internal = self.node.config.internal.as_ref();
+        let internal = internal.map(|internal| self.listen_for_nodes(internal.listen, &door));
+        let internal = internal.transpose()?;
+        let begin = cluster.beginning(self, &dir).await?;
+        let control = Rc::new(Control::open(&dir, self, cluster, begin).await?);
+        door.open(Rc::clone(&control));
+        if internal.is_some() {
+            control.start_quorum(self.settings().election_timeout / ELECTION_TICKS);
+        }
+        let (deciding, shard) = (Rc::clone(&control), Rc::clone(self));
+        rt::task::spawn(deciding.control_for_ever(shard)).detach();
+        let (telling, shard) = (Rc::clone(&control), Rc::clone(self));
+        rt::task::spawn(telling.tell_for_ever(shard)).detach();
+        Ok((control, internal))
     }
 
     /// Learns of all drives, registers this node, takes in directories that are not in the metadata,
@@ -76,6 +99,7 @@ impl Shard {
     pub(super) async fn take_in_drives(
         self: &Rc<Self>,
         control: &Control,
+        internal: Option<SocketAddr>,
     ) -> Result<(), ServeError> {
         let reports = self
             .run_on_all(|shard| {
@@ -93,20 +117,17 @@ impl Shard {
         }
         let owners = Arc::new(owners);
         *self.owners.borrow_mut() = (*owners).clone();
-        let cluster_id = Self::fresh_cluster_id();
-        self.decide_start(control, |controller| Ok(controller.bootstrap(&cluster_id)))
-            .await?;
-        let registration = self.registration(&drives).await;
-        self.decide_start(control, |controller| {
-            // Who had this node's metadata log open before is gone: the log is locked.
-            let (_, records) = controller.register_broker(&registration, Liveness::Silent)?;
-            Ok(records)
-        })
-        .await?;
-        self.decide_start(control, |controller| controller.unfence(self.node_id()))
-            .await?;
+        let endpoints = self.listen_for_replicas(internal).await?;
+        let cluster_id = control.with_image(|image| image.cluster_id().map(str::to_owned));
+        let registration = RegisterBroker {
+            cluster_id,
+            incarnation: control.cluster.incarnation(),
+            internal_endpoints: endpoints,
+            ..self.registration(&drives, internal).await
+        };
+        control.join(self, registration).await?;
         for command in self.adoptions(control, &drives) {
-            self.adopt(control, command).await?;
+            control.adopt(self, command).await?;
         }
         let records: Arc<Vec<Record>> = Arc::new(control.whole());
         self.run_on_all(move |shard| {
@@ -117,38 +138,52 @@ impl Shard {
         Ok(())
     }
 
-    async fn adopt(&self, control: &Control, command: AdoptTopic) -> Result<(), ServeError> {
-        let name = command.name.clone();
-        let count = command.partitions.len();
-        let taken = self.decide(control, false, |controller, drives| {
-            Ok((controller.adopt_topic(&command, drives)?, ()))
-        });
-        match taken.await {
-            Ok(_) => tracing::info!(
-                topic = name,
-                partitions = count,
-                "took in a topic found on the drives"
-            ),
-            Err(ControlError::Refused(why)) => {
-                tracing::warn!(topic = name, %why, "a topic found on the drives stays as it is, not served");
-            }
-            Err(error) => return Err(ServeError::Settings(error.to_string())),
+    /// Opens every shard's listener for replicas; gives where each is.
+    async fn listen_for_replicas(
+        self: &Rc<Self>,
+        internal: Option<SocketAddr>,
+    ) -> Result<Vec<InternalEndpoint>, ServeError> {
+        let (Some(own), Some(asked)) = (internal, &self.node.config.internal) else {
+            return Ok(Vec::new());
+        };
+        let (host, free) = (asked.host.clone(), asked.listen.port() == 0);
+        let mut endpoints = Vec::with_capacity(self.node.shards);
+        for at in 0..self.node.shards {
+            let next = u16::try_from(at + 1)
+                .ok()
+                .and_then(|at| own.port().checked_add(at));
+            let port = match free {
+                true => 0,
+                false => next.ok_or_else(|| {
+                    ServeError::Settings(
+                        "--internal leaves no ports for the shards; give a lower one".to_owned(),
+                    )
+                })?,
+            };
+            let address = SocketAddr::new(own.ip(), port);
+            let listening = self.run_on(ShardId(at), move |shard| {
+                let listening = shard.listen_replication(address);
+                async move { listening }
+            });
+            endpoints.push(InternalEndpoint {
+                host: host.clone(),
+                port: listening.await?.port(),
+            });
         }
-        Ok(())
+        Ok(endpoints)
     }
 
-    /// Commits what the controller decides while no other shard has an image yet.
-    async fn decide_start(
-        &self,
-        control: &Control,
-        decide: impl FnOnce(&Controller<'_>) -> Result<Vec<Record>, MetaError>,
-    ) -> Result<(), ServeError> {
-        self.decide(control, false, |controller, _| {
-            Ok((decide(controller)?, ()))
-        })
-        .await
-        .map_err(|error| ServeError::Settings(error.to_string()))?;
-        Ok(())
+    /// Those of this node's drives that have failed.
+    pub(crate) async fn failed_drives(self: &Rc<Self>) -> Vec<Uuid> {
+        let failed = self.run_on_all(|shard| {
+            let drives = shard.drives();
+            let failed = drives
+                .iter()
+                .filter(|one| matches!(one.health(), Health::Failed(_)));
+            let failed: Vec<Uuid> = failed.map(Drive::id).collect();
+            async move { failed }
+        });
+        failed.await.concat()
     }
 
     async fn report_drives(&self) -> Result<Vec<DriveReport>, DriveError> {
@@ -176,29 +211,42 @@ impl Shard {
         Ok(reports)
     }
 
-    async fn registration(&self, drives: &[DriveReport]) -> RegisterBroker {
+    async fn registration(
+        &self,
+        drives: &[DriveReport],
+        internal: Option<SocketAddr>,
+    ) -> RegisterBroker {
         let drive = |report: &DriveReport| DriveInfo {
             id: report.id,
             shard: u32::try_from(report.shard.0).unwrap_or(u32::MAX),
             path: report.path.clone(),
         };
         let advertise = &self.node.config.advertise;
+        let mut endpoints = vec![Endpoint {
+            name: CLIENT_LISTENER.to_owned(),
+            host: advertise.host.clone(),
+            port: advertise.port,
+            security_protocol: 0,
+        }];
+        if let (Some(own), Some(asked)) = (internal, &self.node.config.internal) {
+            endpoints.push(Endpoint {
+                name: CONTROLLER_LISTENER.to_owned(),
+                host: asked.host.clone(),
+                port: own.port(),
+                security_protocol: 0,
+            });
+        }
         RegisterBroker {
             cluster_id: None,
             node_id: self.node_id(),
-            incarnation: Uuid::new_v4(),
+            incarnation: Uuid::nil(),
             boot_id: boot_id().await,
             clean: drives.iter().all(|report| report.clean),
             metadata_versions: METADATA_VERSIONS,
             rack: self.settings().rack.clone(),
             shards: u32::try_from(self.node.shards).unwrap_or(u32::MAX),
             drives: drives.iter().map(drive).collect(),
-            endpoints: vec![Endpoint {
-                name: "PLAINTEXT".to_owned(),
-                host: advertise.host.clone(),
-                port: advertise.port,
-                security_protocol: 0,
-            }],
+            endpoints,
             internal_endpoints: Vec::new(),
         }
     }

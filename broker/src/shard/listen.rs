@@ -9,7 +9,7 @@ use rt::task::Class;
 use rt::tcp::{Bind, Listener, Stream};
 
 use super::{ServeError, Shard};
-use crate::api::{Advertised, Api};
+use crate::api::Api;
 
 /// How long to leave off when a connection can't be accepted (no file descriptors left, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -37,12 +37,7 @@ impl Shard {
     }
 
     async fn accept_all(self: Rc<Self>, listener: Listener) {
-        let advertise = &self.node.config.advertise;
-        let advertised = Advertised {
-            host: advertise.host.clone(),
-            port: advertise.port,
-        };
-        let api = Rc::new(Api::new(Rc::clone(&self), advertised));
+        let api = Rc::new(Api::new(Rc::clone(&self)));
         let context = Rc::new(self.connection_context());
         self.start_trimming(context.memory.clone());
         while !self.is_stopping() {

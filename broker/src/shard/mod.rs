@@ -19,23 +19,26 @@ pub mod router;
 pub mod routes;
 mod several;
 mod start;
+mod watermarks;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use kafka_protocol::ResponseError;
+use net::NodeEndpoint;
 use net::connection::Shutdown;
 use rt::sync::Credit;
-use storage::{Drive, TailBudget};
+use storage::{Drive, TailBudget, Watermarks};
 use uuid::Uuid;
 
 use crate::admin::metrics::ShardMetrics;
 use crate::api::session::Sessions;
 use crate::config::{BrokerConfig, Layers, NodeConfig, Overrides};
 use crate::partition::{Partition, PartitionId};
+use crate::replication::Replication;
 use metadata::{Image, ResourceType};
 use reads::RemoteWaits;
 use router::Router;
@@ -68,6 +71,9 @@ pub enum PartitionUnavailable {
     /// There is no such partition in the metadata.
     #[error("there is no such topic or partition")]
     Unknown,
+    /// This node has no replica of it.
+    #[error("this node has no replica of the partition; refresh the metadata")]
+    NotHere,
     /// It is known, and its log is being opened.
     #[error("the partition is being opened; try again")]
     Opening,
@@ -81,6 +87,8 @@ enum Replica {
     Opening,
     Online(Rc<Partition>),
     Offline(String),
+    /// The metadata has it here no longer; its log is being deleted.
+    Removing,
 }
 
 /// One shard.
@@ -97,6 +105,8 @@ pub struct Shard {
     /// The log directories found on the drives at the start, until they are opened.
     found: RefCell<apply::FoundLogs>,
     replicas: RefCell<HashMap<PartitionId, Replica>>,
+    /// The high watermarks that its drives keep.
+    watermarks: RefCell<HashMap<Uuid, Watermarks>>,
     routes: Routes,
     image: RefCell<Image>,
     settings: RefCell<Rc<BrokerConfig>>,
@@ -117,15 +127,24 @@ pub struct Shard {
     pub connections: Cell<usize>,
     /// Begun when the node is to stop: ends connections and background work.
     pub shutdown: Shutdown,
+    /// The node that decides changes of the metadata, as far as this one knows.
+    pub controller: Cell<Option<i32>>,
     /// Whether all of the node is up; only the control shard knows.
     pub ready: Cell<bool>,
     control: RefCell<Option<Rc<control::Control>>>,
+    /// The way from its partitions to other nodes.
+    replication: Rc<Replication>,
 }
 
 impl Shard {
     /// This node's id.
     pub fn node_id(&self) -> i32 {
         self.node.config.node_id
+    }
+
+    /// Replication with the shards of other nodes.
+    pub fn replication(&self) -> &Rc<Replication> {
+        &self.replication
     }
 
     /// The topics as requests look them up.
@@ -151,7 +170,7 @@ impl Shard {
     /// Where a partition is served.
     ///
     /// # Errors
-    /// `UNKNOWN_TOPIC_OR_PARTITION`, or `KAFKA_STORAGE_ERROR` while its drive is away.
+    /// `UNKNOWN_TOPIC_OR_PARTITION`, or as [`routes::PartitionRoute::place`].
     pub fn find(&self, topic: &str, index: i32) -> Result<(ShardId, PartitionId), ResponseError> {
         let route = self.routes.by_name(topic);
         let found = route.as_deref().and_then(|route| {
@@ -159,8 +178,23 @@ impl Shard {
             Some((route.id, route.partitions.get(at)?))
         });
         let (topic_id, target) = found.ok_or(ResponseError::UnknownTopicOrPartition)?;
-        let owner = target.owner.ok_or(ResponseError::KafkaStorageError)?;
-        Ok((owner, PartitionId { topic_id, index }))
+        Ok((target.place()?, PartitionId { topic_id, index }))
+    }
+
+    /// Where clients reach these nodes.
+    pub fn endpoints(&self, nodes: &BTreeSet<i32>) -> Vec<NodeEndpoint> {
+        let image = self.image.borrow();
+        let endpoint = |node: &i32| {
+            let broker = image.broker(*node)?;
+            let endpoint = broker.endpoints.first()?;
+            Some(NodeEndpoint {
+                node_id: *node,
+                host: endpoint.host.clone(),
+                port: i32::from(endpoint.port),
+                rack: broker.rack.clone(),
+            })
+        };
+        nodes.iter().filter_map(endpoint).collect()
     }
 
     /// A partition of this shard's.
@@ -172,7 +206,10 @@ impl Shard {
             Some(Replica::Online(partition)) => Ok(Rc::clone(partition)),
             Some(Replica::Opening) => Err(PartitionUnavailable::Opening),
             Some(Replica::Offline(why)) => Err(PartitionUnavailable::Offline(why.clone())),
-            None => Err(PartitionUnavailable::Unknown),
+            Some(Replica::Removing) | None if self.routes.has(id) => {
+                Err(PartitionUnavailable::NotHere)
+            }
+            Some(Replica::Removing) | None => Err(PartitionUnavailable::Unknown),
         }
     }
 
@@ -181,7 +218,7 @@ impl Shard {
         let replicas = self.replicas.borrow();
         let online = replicas.values().filter_map(|replica| match replica {
             Replica::Online(partition) => Some(Rc::clone(partition)),
-            Replica::Opening | Replica::Offline(_) => None,
+            Replica::Opening | Replica::Offline(_) | Replica::Removing => None,
         });
         online.collect()
     }
@@ -191,7 +228,7 @@ impl Shard {
     pub fn away(&self) -> Vec<(PartitionId, Option<String>)> {
         let replicas = self.replicas.borrow();
         let away = replicas.iter().filter_map(|(id, replica)| match replica {
-            Replica::Online(_) => None,
+            Replica::Online(_) | Replica::Removing => None,
             Replica::Opening => Some((*id, None)),
             Replica::Offline(why) => Some((*id, Some(why.clone()))),
         });

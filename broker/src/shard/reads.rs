@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use kafka_protocol::ResponseError;
 use storage::Read;
 
 use super::{Shard, ShardId};
-use crate::api::error::{Refusal, read_code};
+use crate::api::error::{Refusal, not_served, read_code};
 use crate::partition::{Partition, PartitionId, Waiter};
 
 /// What to read of one partition.
@@ -32,6 +33,8 @@ pub struct ReadPart {
     pub current_leader_epoch: i32,
     /// The epoch of the last record the client has, -1 for none.
     pub last_fetched_epoch: i32,
+    /// Whether only the leader may answer: the client doesn't know of reads from followers.
+    pub by_leader: bool,
 }
 
 /// What was read of one partition.
@@ -47,8 +50,8 @@ pub struct ReadOutcome {
     pub log_start_offset: i64,
     /// Where the client's log has left the leader's: an epoch and its end offset (KIP-595).
     pub diverging: Option<(i32, i64)>,
-    /// The leader epoch, for clients that believe in another.
-    pub leader_epoch: i32,
+    /// The replica that the client should rather read from (KIP-392); nothing was read then.
+    pub preferred: Option<i32>,
     /// Whether there was more to give, and only the limit over all partitions stood against it.
     pub cut_short: bool,
 }
@@ -69,8 +72,21 @@ impl ReadOutcome {
             high_watermark: -1,
             log_start_offset: -1,
             diverging: None,
-            leader_epoch: -1,
+            preferred: None,
             cut_short: false,
+        }
+    }
+}
+
+impl ReadOutcome {
+    /// A partition that the client should read from another replica of.
+    fn elsewhere(partition: &Partition, place: usize, node: i32) -> Self {
+        Self {
+            records: Ok(Vec::new()),
+            high_watermark: partition.high_watermark(),
+            log_start_offset: partition.log().log_start(),
+            preferred: Some(node),
+            ..Self::refused(place, ResponseError::NotLeaderOrFollower)
         }
     }
 }
@@ -106,18 +122,23 @@ impl RemoteWaits {
 }
 
 impl Shard {
-    /// Reads `parts` in order, at most `max_bytes` in all but for a first batch.
+    /// Reads `parts` in order, at most `max_bytes` in all but for a first batch. `rack` is the client's,
+    /// where it is to be sent to a replica there.
     pub async fn read_parts(
         self: &Rc<Self>,
         parts: Vec<ReadPart>,
         max_bytes: usize,
+        rack: Option<Arc<str>>,
     ) -> Vec<ReadOutcome> {
         let mut left = max_bytes;
         let mut nothing_yet = true;
         let mut outcomes = Vec::with_capacity(parts.len());
         for part in parts {
             let outcome = match self.partition(part.partition) {
-                Ok(partition) => read_one(&partition, part, left, nothing_yet).await,
+                Ok(partition) => match self.preferred(&partition, part, rack.as_deref()) {
+                    Some(node) => ReadOutcome::elsewhere(&partition, part.place, node),
+                    None => read_one(&partition, part, left, nothing_yet).await,
+                },
                 Err(error) => ReadOutcome::refused(part.place, Refusal::from(error).error),
             };
             let size = outcome.size();
@@ -127,6 +148,19 @@ impl Shard {
             outcomes.push(outcome);
         }
         outcomes
+    }
+
+    /// The replica in the client's rack that it should rather read from.
+    fn preferred(&self, partition: &Partition, part: ReadPart, rack: Option<&str>) -> Option<i32> {
+        let rack = rack?;
+        partition.check(part.current_leader_epoch, true).ok()?;
+        self.with_image(|image| {
+            let in_rack = |node| {
+                let broker = image.broker(node).filter(|broker| broker.is_active());
+                broker.and_then(|broker| broker.rack.as_deref()) == Some(rack)
+            };
+            partition.preferred_read_replica(part.offset, in_rack)
+        })
     }
 
     /// Ready when `wanted` bytes have become visible at `parts`, one of them changed since it was
@@ -175,7 +209,6 @@ async fn read_one(
     left: usize,
     nothing_yet: bool,
 ) -> ReadOutcome {
-    let leader_epoch = partition.leader_epoch();
     let high_watermark = partition.high_watermark();
     let log = partition.log();
     let mut outcome = ReadOutcome {
@@ -184,11 +217,11 @@ async fn read_one(
         high_watermark,
         log_start_offset: log.log_start(),
         diverging: None,
-        leader_epoch,
+        preferred: None,
         cut_short: false,
     };
-    if let Err(error) = check_epoch(part.current_leader_epoch, leader_epoch) {
-        outcome.records = Err(error);
+    if let Err(why) = partition.check(part.current_leader_epoch, part.by_leader) {
+        outcome.records = Err(not_served(why));
         return outcome;
     }
     if part.last_fetched_epoch >= 0 {
@@ -241,17 +274,4 @@ async fn read_one(
 fn end_of(records: &[Bytes]) -> Option<i64> {
     let whole = batch::batches(records.last()?).map_while(Result::ok);
     whole.last().map(|batch| batch.next_offset())
-}
-
-/// Compares the leader epoch a client believes in with the partition's (KIP-320).
-///
-/// # Errors
-/// `FENCED_LEADER_EPOCH` for an older one, `UNKNOWN_LEADER_EPOCH` for a newer one.
-pub fn check_epoch(believed: i32, current: i32) -> Result<(), ResponseError> {
-    match believed {
-        -1 => Ok(()),
-        believed if believed < current => Err(ResponseError::FencedLeaderEpoch),
-        believed if believed > current => Err(ResponseError::UnknownLeaderEpoch),
-        _ => Ok(()),
-    }
 }

@@ -7,22 +7,38 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use kafka_protocol::ResponseError;
 use uuid::Uuid;
 
 use super::ShardId;
 use crate::config::TopicConfig;
+use crate::partition::PartitionId;
 
 /// A partition as a request sees it.
 #[derive(Clone, Debug)]
 pub struct PartitionRoute {
     /// The shard that owns its drive; `None` while that drive is not here.
     pub owner: Option<ShardId>,
-    /// The drive its replica of this node is on.
+    /// The drive its replica of this node is on; nil where this node has none.
     pub drive: Uuid,
     /// The node id of the leader, -1 while there is none.
     pub leader: i32,
     /// The leader's epoch.
     pub leader_epoch: i32,
+}
+
+impl PartitionRoute {
+    /// The shard that serves the replica of this node.
+    ///
+    /// # Errors
+    /// `NOT_LEADER_OR_FOLLOWER` if it has none, `KAFKA_STORAGE_ERROR` while its drive is away.
+    pub fn place(&self) -> Result<ShardId, ResponseError> {
+        self.owner.ok_or(if self.drive.is_nil() {
+            ResponseError::NotLeaderOrFollower
+        } else {
+            ResponseError::KafkaStorageError
+        })
+    }
 }
 
 /// A topic as a request sees it.
@@ -36,6 +52,20 @@ pub struct TopicRoute {
     pub config: Rc<TopicConfig>,
     /// Its partitions by index.
     pub partitions: Vec<PartitionRoute>,
+}
+
+impl TopicRoute {
+    /// The partition of this index.
+    pub fn partition(&self, index: i32) -> Option<&PartitionRoute> {
+        let at = usize::try_from(index).ok()?;
+        self.partitions.get(at)
+    }
+
+    /// The leader of a partition and its epoch, if it has one (KIP-951).
+    pub fn leader(&self, index: i32) -> Option<(i32, i32)> {
+        let route = self.partition(index)?;
+        (route.leader >= 0).then_some((route.leader, route.leader_epoch))
+    }
 }
 
 /// All topics of a shard's image.
@@ -54,6 +84,13 @@ impl Routes {
     /// The topic of that id.
     pub fn by_id(&self, id: Uuid) -> Option<Rc<TopicRoute>> {
         self.by_id.borrow().get(&id).cloned()
+    }
+
+    /// Whether the metadata has this partition.
+    pub fn has(&self, id: PartitionId) -> bool {
+        let by_id = self.by_id.borrow();
+        let route = by_id.get(&id.topic_id);
+        route.is_some_and(|route| route.partition(id.index).is_some())
     }
 
     /// All topics, sorted by name.

@@ -27,7 +27,11 @@ use crate::api::session::Sessions;
 use crate::config::{BrokerConfig, NodeConfig};
 use crate::meta::MetaLogError;
 use crate::partition::Partition;
+use crate::replication::Replication;
 use metadata::Image;
+
+/// How long the others may take to lead in the place of a node that stops.
+const LEAVE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a node does not come up, or had to go down.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +58,9 @@ pub enum ServeError {
     /// The metadata can't be read.
     #[error(transparent)]
     Metadata(#[from] MetaLogError),
+    /// The cluster doesn't take the node.
+    #[error("the cluster doesn't take this node: {0}")]
+    Refused(String),
     /// The settings contradict each other.
     #[error("{0}")]
     Settings(String),
@@ -208,12 +215,15 @@ impl Shard {
             .map_err(|error| ServeError::Settings(error.to_string()))?;
         let step = i32::try_from(node.shards).unwrap_or(1);
         let first_session = node.session_base * step + i32::try_from(id.0).unwrap_or(0);
-        let shard = Rc::new(Self {
+        let number = u16::try_from(id.0).unwrap_or(u16::MAX);
+        let shard = Rc::new_cyclic(|this| Self {
             id,
+            replication: Replication::of_shard(node.config.node_id, number, this.clone()),
             router,
             drives: RefCell::new(drives),
             owners: RefCell::default(),
             replicas: RefCell::default(),
+            watermarks: RefCell::default(),
             routes: super::routes::Routes::default(),
             image: RefCell::new(Image::new()),
             request_memory: Credit::new(memory.requests),
@@ -230,6 +240,7 @@ impl Shard {
             metrics: ShardMetrics::default(),
             connections: Cell::new(0),
             shutdown: net::connection::Shutdown::new(),
+            controller: Cell::new(None),
             ready: Cell::new(false),
             found: RefCell::default(),
             control: RefCell::new(None),
@@ -245,8 +256,8 @@ impl Shard {
     /// The control shard's life: brings the node up, waits to be told, brings it down.
     async fn run_node(self: &Rc<Self>, mailbox: Mailbox<Stop>) -> Result<(), ServeError> {
         let begun = rt::time::now();
-        let control = Rc::new(self.open_metadata().await?);
-        self.take_in_drives(&control).await?;
+        let (control, internal) = self.open_metadata().await?;
+        self.take_in_drives(&control, internal).await?;
         self.take_control(Rc::clone(&control));
         let admin = crate::admin::start(self).await?;
         let opened = self.run_on_all(|shard| {
@@ -263,6 +274,9 @@ impl Shard {
         for listening in listening.await {
             listening?;
         }
+        let (beating, shard) = (Rc::clone(&control), Rc::clone(self));
+        rt::task::spawn(beating.beat_for_ever(shard)).detach();
+        control.unfenced().await;
         self.ready.set(true);
         tracing::info!(
             listen = %self.node.config.listen,
@@ -280,12 +294,16 @@ impl Shard {
     async fn bring_down(self: &Rc<Self>, control: &Control) {
         let begun = rt::time::now();
         self.ready.set(false);
+        if self.settings().controlled_shutdown {
+            control.take_leave(self, LEAVE_LIMIT).await;
+        }
         tracing::info!("stopping: connections finish what they have begun");
         self.run_on_all(|shard| {
             let shard = Rc::clone(shard);
             async move { shard.close_connections().await }
         })
         .await;
+        control.part();
         // Before the drives: the metadata lies on the first one.
         if let Err(error) = control.close().await {
             tracing::warn!(%error, "the metadata did not close cleanly");
@@ -310,9 +328,11 @@ impl Shard {
 
     /// Closes logs and drives; true if all of it is on the drives.
     async fn close_partitions(self: &Rc<Self>) -> bool {
+        self.replication().stop();
         // One by one, thousands of logs would take longer than what is told to stop is commonly given.
         let closed = several(self.partitions().into_iter().map(close_log)).await;
         let mut clean = closed.into_iter().all(|closed| closed);
+        self.write_watermarks().await;
         for drive in self.drives() {
             if let Err(error) = drive.close(clean).await {
                 tracing::warn!(drive = %drive.path().display(), %error, "a drive did not close cleanly");

@@ -19,6 +19,8 @@ pub struct Options {
     pub data_dirs: Vec<PathBuf>,
     pub shards: usize,
     pub arguments: Vec<String>,
+    /// Where clients connect; a free port where it isn't given.
+    pub listen: Option<SocketAddr>,
 }
 
 /// A directory on a real file system: direct I/O does not work on every tmpfs.
@@ -28,7 +30,7 @@ pub fn temp_dir() -> TempDir {
 
 /// A port nobody uses. Another process may take it before the broker does; `Broker::start` then
 /// tries another one.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }
@@ -40,6 +42,7 @@ impl Options {
             data_dirs: vec![dir.join("data")],
             shards: 1,
             arguments: Vec::new(),
+            listen: None,
         }
     }
 
@@ -51,6 +54,7 @@ impl Options {
                 .collect(),
             shards,
             arguments: Vec::new(),
+            listen: None,
         }
     }
 
@@ -134,8 +138,16 @@ impl Broker {
 
     /// Starts a broker; what it logged if it does not come up.
     pub fn try_start(options: &Options) -> Result<Self, String> {
+        let mut broker = Self::begin(options);
+        broker.wait_ready()?;
+        Ok(broker)
+    }
+
+    /// Starts a broker and doesn't wait for it.
+    pub fn begin(options: &Options) -> Self {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let (kafka, admin) = (address(free_port()), address(free_port()));
+        let kafka = options.listen.unwrap_or_else(|| address(free_port()));
+        let admin = address(free_port());
         let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
         command.arg("serve");
         command.args([
@@ -167,17 +179,16 @@ impl Broker {
         let mut child = spawn(command);
         let log = Arc::new(Mutex::new(String::new()));
         collect(child.stderr.take().expect("a pipe"), Arc::clone(&log));
-        let mut broker = Self {
+        Self {
             child,
             kafka,
             admin,
             log,
-        };
-        broker.wait_ready()?;
-        Ok(broker)
+        }
     }
 
-    fn wait_ready(&mut self) -> Result<(), String> {
+    /// Waits until it is ready; what it logged if it ends instead.
+    pub fn wait_ready(&mut self) -> Result<(), String> {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             if self.child.try_wait().expect("its state").is_some() {
@@ -225,6 +236,27 @@ impl Broker {
         self.child.id()
     }
 
+    /// Waits for its end, which comes by itself; what it logged.
+    pub fn wait_end(mut self) -> (ExitStatus, String) {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().expect("its state") {
+                std::thread::sleep(Duration::from_millis(50));
+                return (status, self.log());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        panic!("not ended in {PATIENCE:?}:\n{}", self.log());
+    }
+
+    /// Stops its process, as a machine that hangs would, until it is told to go on.
+    pub fn signal(&self, signal: libc::c_int) {
+        let pid = libc::pid_t::try_from(self.child.id()).expect("a process id");
+        // SAFETY: plain system call on a child that has not been waited for, so the id is its own.
+        let sent = unsafe { libc::kill(pid, signal) };
+        assert_eq!(sent, 0, "a signal can be sent to a child");
+    }
+
     /// Ends it as the power button of a process does.
     pub fn kill(mut self) {
         self.child.kill().expect("a kill");
@@ -238,10 +270,7 @@ impl Broker {
 
     /// The same, with how long the process lived on after it said that all was done.
     pub fn stop_and_time(mut self) -> (ExitStatus, Duration) {
-        let pid = libc::pid_t::try_from(self.child.id()).expect("a process id");
-        // SAFETY: plain system call on a child that has not been waited for, so the id is its own.
-        let sent = unsafe { libc::kill(pid, libc::SIGTERM) };
-        assert_eq!(sent, 0, "a signal can be sent to a child");
+        self.signal(libc::SIGTERM);
         let begun = Instant::now();
         let mut said = None;
         while begun.elapsed() < PATIENCE {

@@ -6,6 +6,7 @@
 #![expect(unreachable_pub, reason = "a test binary exports nothing")]
 
 mod admin;
+mod cluster;
 mod drives;
 mod harness;
 mod hostile;

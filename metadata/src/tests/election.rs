@@ -171,3 +171,24 @@ fn leaders_stay_when_the_first_replica_cannot_lead() {
         "not in sync yet"
     );
 }
+
+#[test]
+fn a_leader_that_resigns_is_followed_by_another_or_by_itself_in_a_new_epoch() {
+    let resign = |image: &Image, epoch: i32| {
+        let topic = image.topic("t").unwrap().id;
+        let broker_epoch = image.broker(1).unwrap().epoch;
+        over(image)
+            .resign((1, broker_epoch), topic, 0, epoch)
+            .unwrap()
+    };
+    let mut shared = image(1, &[1, 2], &[]);
+    let records = resign(&shared, 4);
+    apply(&mut shared, &records);
+    assert_eq!(seen(&shared, "t", 0), (2, vec![1, 2], 5, 2));
+    assert!(resign(&shared, 4).is_empty(), "that epoch is over");
+
+    let mut alone = image(1, &[1], &[]);
+    let records = resign(&alone, 4);
+    apply(&mut alone, &records);
+    assert_eq!(seen(&alone, "t", 0), (1, vec![1], 5, 2));
+}

@@ -286,6 +286,10 @@ fn api_name(key: i16) -> &'static str {
         Ok(ApiKey::InitProducerId) => "InitProducerId",
         Ok(ApiKey::DescribeCluster) => "DescribeCluster",
         Ok(ApiKey::DescribeLogDirs) => "DescribeLogDirs",
+        Ok(ApiKey::DescribeQuorum) => "DescribeQuorum",
+        Ok(ApiKey::AddRaftVoter) => "AddRaftVoter",
+        Ok(ApiKey::RemoveRaftVoter) => "RemoveRaftVoter",
+        Ok(ApiKey::UnregisterBroker) => "UnregisterBroker",
         _ => "request",
     }
 }

@@ -378,8 +378,11 @@ impl Shared {
     }
 }
 
-/// Connects to the first address of the name that answers.
-async fn dial(address: &str, limit: Duration) -> Result<Stream, LinkError> {
+/// Connects to the first address of the name that answers; `limit` is the time that each may take.
+///
+/// # Errors
+/// [`LinkError::Unreachable`].
+pub async fn dial(address: &str, limit: Duration) -> Result<Stream, LinkError> {
     let unreachable = |reason: String| LinkError::Unreachable {
         broker: address.to_owned(),
         reason,

@@ -88,17 +88,20 @@ pub enum Message {
     Alive,
 }
 
+/// Records as short as this are copied: a piece of their own would cost more.
+const SMALL_PIECE: usize = 512;
+
 /// A frame to be written: pieces to be sent one after the other.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
-    /// The pieces, record bytes as they were given.
+    /// The pieces, record bytes as they were given but for very short ones.
     pub pieces: Vec<Bytes>,
 }
 
 /// Gathers messages to a frame.
 #[derive(Debug, Default)]
 pub struct FrameWriter {
-    /// Layouts not yet cut into a piece.
+    /// Layouts, and short records, not yet cut into a piece.
     heads: BytesMut,
     pieces: Vec<Bytes>,
     /// Bytes in `pieces`.
@@ -144,9 +147,14 @@ impl FrameWriter {
         let len = records.iter().map(Bytes::len).sum();
         self.check_room(len)?;
         self.put_records(number, header, len);
-        for bytes in records.iter().filter(|bytes| !bytes.is_empty()) {
-            self.gathered += bytes.len();
-            self.pieces.push(bytes.clone());
+        for bytes in records {
+            if bytes.len() <= SMALL_PIECE {
+                self.heads.put_slice(bytes);
+            } else {
+                self.cut();
+                self.gathered += bytes.len();
+                self.pieces.push(bytes.clone());
+            }
         }
         Ok(())
     }
@@ -279,9 +287,15 @@ impl FrameWriter {
             len: u32::try_from(len).unwrap_or(u32::MAX).into(),
         };
         self.put(RECORDS, &raw);
-        let heads = self.heads.split().freeze();
-        self.gathered += heads.len();
-        self.pieces.push(heads);
+    }
+
+    /// Makes a piece of what lies in the buffer.
+    fn cut(&mut self) {
+        if !self.heads.is_empty() {
+            let heads = self.heads.split().freeze();
+            self.gathered += heads.len();
+            self.pieces.push(heads);
+        }
     }
 
     /// Ends the frame; the writer is empty again.
@@ -290,10 +304,8 @@ impl FrameWriter {
         let len = u32::try_from(self.len()).unwrap_or(u32::MAX);
         let mut pieces = Vec::with_capacity(self.pieces.len() + 2);
         pieces.push(Bytes::copy_from_slice(&len.to_le_bytes()));
+        self.cut();
         pieces.append(&mut self.pieces);
-        if !self.heads.is_empty() {
-            pieces.push(self.heads.split().freeze());
-        }
         self.gathered = 0;
         Frame { pieces }
     }

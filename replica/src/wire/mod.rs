@@ -3,7 +3,7 @@
 //! Both sides of a connection first say [`Hello`]. Then each sends frames: a length, then messages one after
 //! the other, each a kind, a fixed layout of little-endian fields, and for records their bytes as they are
 //! in the log. A sender gathers the layouts in one buffer and hands the record bytes to the socket beside
-//! them ([`FrameWriter`]); a receiver slices them out of the frame's refcounted buffer ([`messages`]).
+//! them, but for very short ones ([`FrameWriter`]); a receiver slices them out of the frame's refcounted buffer ([`messages`]).
 //!
 //! A partition is named by topic id and index in a `Follow`, together with a number that the follower
 //! chooses; everything after names the number. Numbers of a connection grow and are never used again, so

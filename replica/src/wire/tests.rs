@@ -145,6 +145,26 @@ fn record_bytes_are_neither_copied_to_be_sent_nor_when_received() {
 }
 
 #[test]
+fn short_records_share_a_piece() {
+    let mut writer = FrameWriter::default();
+    let Message::Records { number, header, .. } = records(&[]) else {
+        unreachable!("it is one");
+    };
+    let (short, long) = (Bytes::from(vec![1; 100]), Bytes::from(vec![2; 1000]));
+    let given = [&short, &short, &long, &short, &short].map(Bytes::clone);
+    writer.push_records(number, &header, &given).unwrap();
+    let frame = writer.finish();
+    assert_eq!(
+        frame.pieces.len(),
+        4,
+        "the length, two of short ones, the long one"
+    );
+    let read: Vec<_> = messages(content(&frame)).map(Result::unwrap).collect();
+    let all = given.concat();
+    assert!(matches!(&read[..], [Message::Records { bytes, .. }] if *bytes == all));
+}
+
+#[test]
 fn a_frame_that_is_too_long_is_neither_written_nor_read() {
     let mut writer = FrameWriter::default();
     let much = Bytes::from(vec![0; 100 << 20]);

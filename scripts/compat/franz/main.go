@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -15,6 +16,8 @@ import (
 
 const usage = `usage: franz produce --bootstrap HOST:PORT --topic T [--partition N|-1] [--codec C] [--acks 0|1|all] [--json]
        franz consume --bootstrap HOST:PORT --topic T --partition N --count N [--offset N] [--read-committed] [--json]
+       franz failover-produce --bootstrap HOST:PORT,... --topic T --partitions N --rate N
+       franz failover-consume --bootstrap HOST:PORT,... --topics T,... --partitions N
 `
 
 // target is what both commands are told: where, and in which form records are read or printed.
@@ -27,7 +30,7 @@ type target struct {
 }
 
 func (t *target) flags(set *flag.FlagSet) {
-	set.StringVar(&t.bootstrap, "bootstrap", "127.0.0.1:9092", "broker to start from")
+	set.StringVar(&t.bootstrap, "bootstrap", "127.0.0.1:9092", "brokers to start from, with commas")
 	set.StringVar(&t.topic, "topic", "", "topic")
 	set.IntVar(&t.partition, "partition", 0, "partition; producing, -1 picks one by the key")
 	set.BoolVar(&t.json, "json", false, "one JSON object a record in place of one line")
@@ -39,7 +42,12 @@ func main() {
 		fmt.Fprint(os.Stderr, usage)
 		os.Exit(2)
 	}
-	commands := map[string]func([]string) error{"produce": produceCommand, "consume": consumeCommand}
+	commands := map[string]func([]string) error{
+		"produce":          produceCommand,
+		"consume":          consumeCommand,
+		"failover-produce": failoverProduce,
+		"failover-consume": failoverConsume,
+	}
 	command, known := commands[os.Args[1]]
 	if !known {
 		fmt.Fprint(os.Stderr, usage)
@@ -86,7 +94,7 @@ func consumeCommand(args []string) error {
 	}
 	at := kgo.NewOffset().At(*offset)
 	options := []kgo.Opt{
-		kgo.SeedBrokers(from.bootstrap),
+		kgo.SeedBrokers(strings.Split(from.bootstrap, ",")...),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{from.topic: {int32(from.partition): at}}),
 		// Without this an offset out of range is quietly answered with a reset to the earliest.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -28,7 +29,7 @@ func producerOptions(to *target, codec, acks string) ([]kgo.Opt, error) {
 		return nil, fmt.Errorf("unknown codec %q", codec)
 	}
 	options := []kgo.Opt{
-		kgo.SeedBrokers(to.bootstrap),
+		kgo.SeedBrokers(strings.Split(to.bootstrap, ",")...),
 		kgo.DefaultProduceTopic(to.topic),
 		kgo.ProducerBatchCompression(compression),
 	}

@@ -29,6 +29,7 @@ class Installed:
     kafka_jars: Path
     python: Path  # an interpreter that has the Python clients
     franz: Path
+    failover: Path  # a folder with the compiled Java program
 
 
 class MissingTool(Exception):
@@ -109,6 +110,18 @@ def franz() -> Path:
     return binary
 
 
+def java_failover(jars: Path) -> Path:
+    source = HERE / "java" / "Failover.java"
+    classes = _named_after("failover", source, PEERS / "kafka-pom.xml")
+    if _remove_if_unfinished(classes):
+        return classes
+    javac = debian("javac", "openjdk-17-jdk-headless")
+    say("compiling the Java failover program")
+    subprocess.run([javac, "-cp", f"{jars}/*", "-d", classes, source], check=True, stdout=sys.stderr)
+    (classes / ".complete").touch()
+    return classes
+
+
 def corpus() -> Path:
     """A text of over a million lines: the GNU Collaborative International Dictionary of English.
 
@@ -138,4 +151,5 @@ def corpus() -> Path:
 
 def everything() -> Installed:
     debian("kcat", "kcat")
-    return Installed(kafka_jars=kafka_jars(), python=python_clients(), franz=franz())
+    jars = kafka_jars()
+    return Installed(kafka_jars=jars, python=python_clients(), franz=franz(), failover=java_failover(jars))

@@ -46,11 +46,12 @@ impl Log {
         Ok(self.log_start())
     }
 
-    /// Deletes what its settings say is too old or too much, by the wall clock `now_ms`. The
-    /// active segment is closed first if it is to go.
-    pub async fn retain(&self, now_ms: i64) -> Result<Retained, LogError> {
+    /// Deletes what its settings say is too old or too much, by the wall clock `now_ms`, and lies
+    /// wholly below `upto`. The active segment is closed first if it is to go.
+    pub async fn retain(&self, now_ms: i64, upto: i64) -> Result<Retained, LogError> {
         let log = &self.0;
         log.check_usable()?;
+        let limit = upto.min(log.stable_end());
         let mut retained = Retained::default();
         let mut start = self.log_start();
         let mut gone = 0;
@@ -63,7 +64,10 @@ impl Log {
                 (oldest, state.size.saturating_sub(gone))
             };
             let Some(oldest) = oldest else { break };
-            let Some(next_base) = log.expired(&oldest, log_bytes, start, now_ms).await? else {
+            let Some(next_base) = log
+                .expired(&oldest, (log_bytes, start, limit), now_ms)
+                .await?
+            else {
                 break;
             };
             retained.segments += 1;
@@ -85,8 +89,7 @@ impl LogInner {
     async fn expired(
         &self,
         oldest: &Rc<Segment>,
-        log_bytes: u64,
-        log_start: i64,
+        (log_bytes, log_start, limit): (u64, i64, i64),
         now_ms: i64,
     ) -> Result<Option<i64>, LogError> {
         let newest_ms = match self.newest_of(oldest).await? {
@@ -94,7 +97,6 @@ impl LogInner {
             None => written_ms(oldest).await.unwrap_or(now_ms),
         };
         let config = self.config.borrow().clone();
-        let stable = self.stable_end();
         let state = &mut *self.state.borrow_mut();
         let end = state.end;
         let next = state.segments.range(oldest.base_offset() + 1..).next();
@@ -107,7 +109,7 @@ impl LogInner {
             log_start,
         };
         let active = state.is_active(oldest);
-        if facts.len == 0 && active || next_base > stable {
+        if facts.len == 0 && active || next_base > limit {
             return Ok(None);
         }
         let reason = policy::expired(facts, now_ms, &config);

@@ -253,6 +253,8 @@ impl Recovery {
         from: ScanFrom,
         replay: &mut dyn FnMut(ReplayEvent),
     ) -> Result<(), LogError> {
+        // The batches say what follows; the file may still tell of epochs that were cut off.
+        self.epochs.truncate_end(from.offset);
         let listed = self.listing.segments.clone();
         let first = listed.partition_point(|segment| segment.base_offset < from.segment);
         let mut whole = true;

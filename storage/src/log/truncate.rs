@@ -28,7 +28,8 @@ struct Cut {
 
 impl Log {
     /// Cuts the log back to end at `offset`, or at the beginning of the batch that holds it; gives
-    /// back its end. `replay` is told what an owner has to know of the log as it is then, as when it
+    /// back its end. Leader epochs that began there or later are forgotten, also where no record has to
+    /// go. `replay` is told what an owner has to know of the log as it is then, as when it
     /// is opened; nothing where the owner has no state now. Nothing that was cut off comes back.
     ///
     /// Whoever calls it appends nothing until it comes back.
@@ -43,6 +44,7 @@ impl Log {
             log.check_usable()?;
             log.settled().await;
             if offset >= self.end().appended() {
+                log.drop_epochs_from(offset);
                 return Ok(self.end().appended());
             }
             let cut = log.find_cut(offset).await?;
@@ -84,6 +86,15 @@ impl LogInner {
                 return;
             }
             progress.await;
+        }
+    }
+
+    /// Forgets epochs that began at `end` or above without a record in the log.
+    fn drop_epochs_from(&self, end: i64) {
+        let state = &mut *self.state.borrow_mut();
+        if state.epochs.truncate_end(end) {
+            state.epochs_changed = true;
+            state.changed = true;
         }
     }
 

@@ -56,14 +56,14 @@ fn retention_by_size_and_by_time_deletes_whole_segments() {
     on_disk(async |path| {
         let drive = open_drive(&path).await;
         let log = filled(&drive).await;
-        let kept = log.retain(T0 + 1_000_000).await.unwrap();
+        let kept = log.retain(T0 + 1_000_000, i64::MAX).await.unwrap();
         assert_eq!((kept.segments, kept.log_start), (0, 0));
 
         log.set_config(LogConfig {
             retention_bytes: 200_000,
             ..config()
         });
-        let kept = log.retain(T0).await.unwrap();
+        let kept = log.retain(T0, i64::MAX).await.unwrap();
         assert!(kept.segments >= 4 && log.log_start() > 0, "{kept:?}");
         assert!(
             (200_000..250_000).contains(&log.size_bytes()),
@@ -85,7 +85,7 @@ fn retention_by_size_and_by_time_deletes_whole_segments() {
         });
         let before = log.log_start();
         // Records older than number 250 have expired.
-        let kept = log.retain(T0 + 350_000).await.unwrap();
+        let kept = log.retain(T0 + 350_000, i64::MAX).await.unwrap();
         assert!(kept.segments >= 1 && log.log_start() > before);
         assert!(
             (200..=250).contains(&log.log_start()),
@@ -110,13 +110,19 @@ fn an_expired_active_segment_is_closed_and_its_offsets_stay_given() {
             retention_ms: 1000,
             ..config()
         });
-        let kept = log.retain(T0 + 10_000_000).await.unwrap();
+        let kept = log.retain(T0 + 10_000_000, i64::MAX).await.unwrap();
         assert_eq!(
             (kept.log_start, log.size_bytes(), log.segments()),
             (400, 0, 1)
         );
         assert!(files(log.path(), ".log").is_empty());
-        assert_eq!(log.retain(T0 + 10_000_000).await.unwrap().segments, 0);
+        assert_eq!(
+            log.retain(T0 + 10_000_000, i64::MAX)
+                .await
+                .unwrap()
+                .segments,
+            0
+        );
         assert!(matches!(log.read(400, 400, 1, true), Read::Empty));
         // Killed here, the log still knows where it was.
         copy_folder(&live, &path.join("image"));
@@ -283,6 +289,54 @@ fn time_is_searched_within_batches_of_each_codec() {
             matches!(bounded, Err(ReadError::Damaged { .. })),
             "{bounded:?}"
         );
+        log.close().await.unwrap();
+    });
+}
+
+#[test]
+fn epochs_that_were_cut_off_are_not_believed_after_a_kill() {
+    on_disk(async |path| {
+        let (live, image) = (path.join("live"), path.join("image"));
+        let drive = open_drive(&live).await;
+        let log = Log::create(&drive, &name("t", 0), config()).await.unwrap();
+        append(&log, 10, 10);
+        let mut bytes = batch_of(10, 10, 10, T0).to_vec();
+        batch::stamp(&mut bytes, 10, 4);
+        let described = info(&bytes);
+        log.append(bytes.into(), &described).unwrap();
+        written(&log).await;
+        copy_folder(&live, &image);
+        log.close().await.unwrap();
+        drive.close(true).await.unwrap();
+        let stale = image
+            .join(name("t", 0).folder())
+            .join("leader-epoch-checkpoint");
+        std::fs::write(stale, "0\n2\n1 0\n5 10\n").unwrap();
+        let drive = open_drive(&image).await;
+        let log = open_log(&drive, config()).await;
+        assert_eq!((log.epoch_end(1), log.epoch_end(4)), ((1, 10), (4, 20)));
+        log.close().await.unwrap();
+    });
+}
+
+#[test]
+fn what_lies_above_a_limit_is_kept() {
+    on_disk(async |path| {
+        let drive = open_drive(&path).await;
+        let config = LogConfig {
+            retention_ms: 0,
+            ..config()
+        };
+        let log = Log::create(&drive, &name("t", 0), config).await.unwrap();
+        for _ in 0..100 {
+            append_at(&log, 2, 500, T0);
+        }
+        written(&log).await;
+        let later = T0 + 1_000_000;
+        let kept = log.retain(later, 100).await.unwrap();
+        assert!(kept.segments > 0 && kept.log_start <= 100, "{kept:?}");
+        let all = log.retain(later, 200).await.unwrap();
+        assert_eq!(all.log_start, 200);
         log.close().await.unwrap();
     });
 }

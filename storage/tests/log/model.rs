@@ -174,7 +174,7 @@ impl Run {
         self.log.set_config(config.clone());
         written(&self.log).await;
         self.log.flush().await.unwrap();
-        let kept = self.log.retain(self.clock).await.unwrap();
+        let kept = self.log.retain(self.clock, i64::MAX).await.unwrap();
         assert!(kept.log_start >= self.model.start && kept.log_start <= self.model.end());
         self.model.start = kept.log_start;
         config.retention_bytes = -1;

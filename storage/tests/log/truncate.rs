@@ -128,6 +128,18 @@ fn epochs_end_where_the_log_does() {
 }
 
 #[test]
+fn an_epoch_without_records_goes_where_nothing_else_does() {
+    on_disk(async |path| {
+        let drive = open_drive(&path).await;
+        let (log, _owner, _) = filled(&drive).await;
+        log.assign_epoch(4, 200);
+        assert_eq!(log.truncate_to(200, &mut nothing_told).await.unwrap(), 200);
+        assert_eq!(log.latest_epoch(), Some(1));
+        log.close().await.unwrap();
+    });
+}
+
+#[test]
 fn an_owner_is_told_what_is_left() {
     on_disk(async |path| {
         let drive = open_drive(&path).await;

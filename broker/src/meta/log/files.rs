@@ -1,5 +1,6 @@
 //! The directory of the metadata log: names of its files, reading them, and which snapshot counts.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rt::fs;
@@ -22,6 +23,20 @@ pub(super) struct Files {
     pub(super) logs: Vec<i64>,
     pub(super) snapshots: Vec<i64>,
     pub(super) received: Option<i64>,
+}
+
+/// Whether a metadata log was begun in `dir`.
+///
+/// # Errors
+/// [`MetaLogError`] where the directory can't be read.
+pub async fn is_begun(dir: &Path) -> Result<bool, MetaLogError> {
+    match Files::list(dir).await {
+        Ok(files) => Ok(!files.snapshots.is_empty() || files.received.is_some()),
+        Err(MetaLogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 impl Files {

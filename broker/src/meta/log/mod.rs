@@ -27,6 +27,7 @@ use rt::{fs, time};
 use tracing::warn;
 
 pub use error::MetaLogError;
+pub use files::is_begun;
 use files::{Files, Read, begin_file, load_snapshot, read_files, resume_install, set_aside};
 use format::{BLOCK, Scanned};
 pub(super) use format::{Body, Entry, Mark, commit, records};

@@ -21,11 +21,17 @@ async fn open(dir: &Path, options: MetaLogOptions) -> (MetaShell, Commits) {
     let subscriber: Subscriber = Box::new(move |commit| seen.borrow_mut().push(Arc::clone(commit)));
     let options = MetaOptions {
         node: 1,
+        begin: Begin::Alone,
         log: options,
     };
-    let shell = MetaShell::open(dir, options, Box::new(Rules), POLICY, subscriber)
+    let outgoing = Box::new(|_| {});
+    let shell = MetaShell::open(dir, options, Box::new(Rules), POLICY, subscriber, outgoing)
         .await
         .unwrap();
+    while !shell.leads() {
+        shell.turned().await;
+    }
+    commits.borrow_mut().clear();
     (shell, commits)
 }
 
@@ -400,12 +406,22 @@ fn a_record_of_a_later_version_is_refused_by_name() {
         log.close().await.unwrap();
         let options = MetaOptions {
             node: 1,
+            begin: Begin::Alone,
             log: MetaLogOptions::default(),
         };
         let subscriber: Subscriber = Box::new(|_| {});
-        MetaShell::open(&path, options, Box::new(Rules), POLICY, subscriber)
-            .await
-            .unwrap_err()
+        let outgoing = Box::new(|_| {});
+        let shell = MetaShell::open(
+            &path,
+            options,
+            Box::new(Rules),
+            POLICY,
+            subscriber,
+            outgoing,
+        )
+        .await
+        .unwrap();
+        shell.applied_to(i64::MAX).await.unwrap_err()
     });
     let text = error.to_string();
     assert!(text.contains("start the version that wrote it"), "{text}");

@@ -7,6 +7,9 @@ use std::ops::RangeInclusive;
 
 use batch::Compression;
 use kafka_protocol::messages::alter_configs_request::AlterConfigsResource as ReplacedResource;
+use kafka_protocol::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
@@ -14,7 +17,9 @@ use kafka_protocol::messages::delete_records_request::{
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
+use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
+use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::incremental_alter_configs_request::AlterConfigsResource;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -37,7 +42,7 @@ struct Exercise<'a> {
 }
 
 /// What clients of Kafka 4.1 find, key by key; the least version is that which is told.
-const KAFKA: [(i16, RangeInclusive<i16>); 19] = [
+const KAFKA: [(i16, RangeInclusive<i16>); 25] = [
     (0, 0..=13),
     (1, 4..=18),
     (2, 1..=10),
@@ -53,10 +58,16 @@ const KAFKA: [(i16, RangeInclusive<i16>); 19] = [
     (33, 0..=2),
     (35, 1..=4),
     (37, 0..=3),
+    (43, 0..=2),
     (44, 0..=1),
+    (45, 0..=1),
     (46, 0..=0),
+    (55, 0..=2),
     (60, 0..=2),
+    (64, 0..=0),
     (75, 0..=0),
+    (80, 0..=0),
+    (81, 0..=0),
 ];
 
 // Section 1.1: least versions as Kafka's, Produce told from 0, nothing that is not there.
@@ -125,10 +136,16 @@ impl Exercise<'_> {
             33 => self.alter_configs(version),
             35 => self.describe_log_dirs(version),
             37 => self.create_partitions(version),
+            43 => self.elect_leaders(version),
             44 => self.incremental_alter_configs(version),
+            45 => self.alter_partition_reassignments(version),
             46 => self.list_partition_reassignments(version),
+            55 => self.describe_quorum(version),
             60 => self.describe_cluster(version),
+            64 => self.unregister_broker(version),
             75 => self.describe_topic_partitions(version),
+            80 => self.add_raft_voter(version),
+            81 => self.remove_raft_voter(version),
             key => panic!("API {key} is advertised and not exercised"),
         }
     }
@@ -412,6 +429,108 @@ impl Exercise<'_> {
             (0, 2),
             "version {version}"
         );
+    }
+
+    fn elect_leaders(&mut self, version: i16) {
+        let one = TopicPartitions::default()
+            .with_topic(topic_name(&self.topic.name))
+            .with_partitions(vec![0, 7]);
+        for (topics, expected) in [(Some(vec![one]), vec![84, 3]), (None, Vec::new())] {
+            let request = ElectLeadersRequest::default().with_topic_partitions(topics);
+            let answer = self.connection.call(version, &request);
+            assert_eq!(answer.error_code, 0, "version {version}");
+            let mut rows = answer.replica_election_results.iter();
+            let found = rows.find(|row| **row.topic == *self.topic.name);
+            let codes = found.iter().flat_map(|row| &row.partition_result);
+            // ELECTION_NOT_NEEDED, which isn't told to whoever asks for all.
+            assert!(
+                codes.map(|row| row.error_code).eq(expected),
+                "version {version}"
+            );
+        }
+    }
+
+    fn alter_partition_reassignments(&mut self, version: i16) {
+        let to = |index, nodes: Option<&[i32]>| {
+            let nodes = nodes.map(|nodes| nodes.iter().copied().map(BrokerId).collect());
+            ReassignablePartition::default()
+                .with_partition_index(index)
+                .with_replicas(nodes)
+        };
+        let partitions = vec![
+            to(0, Some(&[1])),
+            to(1, None),
+            to(7, Some(&[1])),
+            to(1, Some(&[99])),
+        ];
+        let topic = ReassignableTopic::default()
+            .with_name(topic_name(&self.topic.name))
+            .with_partitions(partitions);
+        let mut request = AlterPartitionReassignmentsRequest::default().with_topics(vec![topic]);
+        if version >= 1 {
+            request = request.with_allow_replication_factor_change(false);
+        }
+        let answer = self.connection.call(version, &request);
+        assert_eq!((answer.error_code, answer.responses.len()), (0, 1));
+        let rows = answer.responses[0].partitions.iter();
+        // NO_REASSIGNMENT_IN_PROGRESS, UNKNOWN_TOPIC_OR_PARTITION, INVALID_REPLICA_ASSIGNMENT.
+        let codes = rows.map(|row| (row.partition_index, row.error_code));
+        assert!(
+            codes.eq([(0, 0), (1, 85), (7, 3), (1, 39)]),
+            "version {version}"
+        );
+    }
+
+    fn describe_quorum(&mut self, version: i16) {
+        let ask = |topic: &str| {
+            let partition = PartitionData::default().with_partition_index(0);
+            let topic = TopicData::default()
+                .with_topic_name(topic_name(topic))
+                .with_partitions(vec![partition]);
+            DescribeQuorumRequest::default().with_topics(vec![topic])
+        };
+        let answer = self.connection.call(version, &ask("__cluster_metadata"));
+        assert_eq!(answer.error_code, 0, "version {version}");
+        let found = &answer.topics[0].partitions[0];
+        assert_eq!((found.error_code, found.leader_id.0), (0, 1));
+        assert!(found.high_watermark > 0 && found.leader_epoch > 0);
+        let voter = &found.current_voters[0];
+        assert_eq!((voter.replica_id.0, found.current_voters.len()), (1, 1));
+        assert!(voter.log_end_offset >= found.high_watermark);
+        assert_eq!(voter.replica_directory_id.is_nil(), version < 2);
+        assert_eq!(voter.last_caught_up_timestamp > 0, version > 0);
+        assert_eq!(answer.nodes.len(), usize::from(version >= 2));
+        let answer = self.connection.call(version, &ask(&self.topic.name));
+        let code = answer.topics[0].partitions[0].error_code;
+        assert_eq!((answer.error_code, code), (0, 3), "version {version}");
+    }
+
+    fn unregister_broker(&mut self, version: i16) {
+        let request = UnregisterBrokerRequest::default().with_broker_id(BrokerId(99));
+        // BROKER_ID_NOT_REGISTERED
+        assert_eq!(self.connection.call(version, &request).error_code, 102);
+    }
+
+    fn add_raft_voter(&mut self, version: i16) {
+        let request = AddRaftVoterRequest::default()
+            .with_cluster_id(None)
+            .with_voter_id(1);
+        // DUPLICATE_VOTER
+        assert_eq!(self.connection.call(version, &request).error_code, 126);
+    }
+
+    fn remove_raft_voter(&mut self, version: i16) {
+        let request = RemoveRaftVoterRequest::default().with_cluster_id(None);
+        let unknown = request.clone().with_voter_id(99);
+        // VOTER_NOT_FOUND
+        assert_eq!(self.connection.call(version, &unknown).error_code, 127);
+        let elsewhere = unknown.with_cluster_id(Some(text("another")));
+        // INCONSISTENT_CLUSTER_ID
+        assert_eq!(self.connection.call(version, &elsewhere).error_code, 104);
+        if !against_another() {
+            let last = request.with_voter_id(1);
+            assert_eq!(self.connection.call(version, &last).error_code, 42);
+        }
     }
 
     fn list_partition_reassignments(&mut self, version: i16) {

@@ -1,0 +1,6 @@
+//! A partition as leader and as follower: two of them against each other, on real drives.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod leading;
+mod pair;
+mod taking;

@@ -1,0 +1,8 @@
+//! Several nodes that are one broker to clients.
+
+mod changes;
+mod failover;
+mod nodes;
+mod strangers;
+
+pub use nodes::Nodes;

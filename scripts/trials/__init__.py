@@ -1,0 +1,1 @@
+"""What scripts/faults does to a cluster, and what must hold whatever it does."""

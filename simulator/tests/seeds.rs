@@ -1,6 +1,7 @@
 //! Seeds, one after the other: in each of them everything promised must hold.
 //!
-//! `SIMULATOR_SEED=n` runs one and prints what happens, `SIMULATOR_SEEDS=n` as many from 0 on.
+//! `SIMULATOR_SEED=n` runs one and, where it fails, prints what happened before; `SIMULATOR_SEEDS=n` runs as
+//! many from 0 on.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

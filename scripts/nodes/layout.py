@@ -57,6 +57,7 @@ class Layout:
     voters: int
     drives: int = 1
     shards: int = 1
+    one_core: bool = False
     base_port: int = BASE_PORT
     netns: bool = False
     xfs: int = 0

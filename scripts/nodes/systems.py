@@ -37,7 +37,7 @@ def common_settings(layout: Layout, nodes: int) -> list[str]:
 def cores(layout: Layout, node: Node) -> list[int]:
     """As many cores as the node has shards, taken in turn: shards are pinned, and would else all sit on the first."""
     available = sorted(os.sched_getaffinity(0))
-    first = (node.id - 1) * layout.shards
+    first = 0 if layout.one_core else (node.id - 1) * layout.shards
     return sorted({available[(first + shard) % len(available)] for shard in range(layout.shards)})
 
 

@@ -43,11 +43,11 @@ class Clustered:
                       "--config", "min.insync.replicas=2")
 
     def described(self, *options: str) -> list[Row]:
-        """What kafka-topics says."""
+        """What kafka-topics says, but for internal topics."""
         said = self.kit.tool(TOPICS, "--describe", *options).text
         numbers = [match.groupdict() for match in ROW.finditer(said)]
         return [Row(row["topic"], int(row["partition"]), int(row["leader"].replace("none", "-1")), _list(row["replicas"]), _list(row["isr"]))
-                for row in numbers]
+                for row in numbers if not row["topic"].startswith("__")]
 
     def rows(self, topic: str | None = None) -> list[Row]:
         """What kcat says, which is quicker to ask again and again."""
@@ -109,14 +109,19 @@ class Clustered:
 
     def kill(self, number: int, away: float) -> None:
         self.cluster.kill(number)
+        try:
+            self._while_away(number)
+            time.sleep(away)
+        finally:
+            self.cluster.start(number)
+        self._await_in_sync()
+        self._await_progress()
+
+    def _while_away(self, number: int) -> None:
         self._await(f"node {number} is out of sync everywhere", lambda: (rows := self.rows()) and all(number not in row.in_sync for row in rows))
         self._await(f"node {number} leads nothing", lambda: (rows := self.rows()) and all(row.leader not in (number, -1) for row in rows))
         if number == 1:
             self._under_replicated(number)
-        self._await_progress()
-        time.sleep(away)
-        self.cluster.start(number)
-        self._await_in_sync()
         self._await_progress()
 
     def _under_replicated(self, away: int) -> None:

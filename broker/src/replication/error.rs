@@ -117,7 +117,12 @@ impl ConnectionError {
     pub fn is_ordinary(&self) -> bool {
         matches!(
             self,
-            Self::NotRegistered | Self::Replaced | Self::Registered | Self::Unused | Self::Stopping
+            Self::NotRegistered
+                | Self::Replaced
+                | Self::Registered
+                | Self::Unused
+                | Self::Stopping
+                | Self::Closed
         )
     }
 }

@@ -128,7 +128,13 @@ mod tests {
     #[test]
     fn a_leader_is_told_while_clients_can_reach_it() {
         let image = image();
-        let told = |node| leader(&image, &state(&[node], 0));
+        let told = |node| {
+            let state = PartitionState {
+                leader: node,
+                ..state(&[1], 0)
+            };
+            leader(&image, &state)
+        };
         assert_eq!(told(1), Some(BrokerId(1)));
         assert_eq!([told(4), told(5), told(-1)], [None, None, None]);
     }

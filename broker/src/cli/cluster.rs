@@ -258,7 +258,7 @@ mod tests {
                 id,
                 host: "h".to_owned(),
                 port: 9092,
-                rack: None,
+                rack: Some("r".to_owned()),
             },
             fenced,
         };
@@ -297,15 +297,15 @@ mod tests {
         let expected = "\
 cluster c: 0 topics, 0 partitions
 NODE  ADDRESS  RACK  STATE   DRIVES       LEADS  CONTROLLER
-   1  h:9092   -     up      2, 1 failed      0
-   2  h:9092   -     up      1                0  yes
-   3  h:9092   -     fenced  -                0
+   1  h:9092   r     up      2, 1 failed      0
+   2  h:9092   r     up      1                0  yes
+   3  h:9092   r     fenced  -                0
 
 metadata: 40 records, leader's term 7
 NODE  PART      END  LAG
-   1  voter     38   2
-   2  leader    41   0
-   3  observer  -    -
+   1  voter      38    2
+   2  leader     41    0
+   3  observer    -    -
 ";
         assert_eq!(text, expected);
     }

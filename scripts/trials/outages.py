@@ -16,6 +16,8 @@ class Fault:
     at: float
     # By partition: whether the node that failed led it.
     roles: dict[int, str]
+    # Which one it is, for a reader.
+    label: str = ""
     took: dict[int, float] = field(default_factory=dict)
 
 
@@ -31,9 +33,9 @@ class Outages:
         self._open: list[Fault] = []
         self.faults: list[Fault] = []
 
-    def fault(self, kind: str, at: float, roles: dict[int, str]) -> None:
+    def fault(self, kind: str, at: float, roles: dict[int, str], label: str = "") -> None:
         with self._lock:
-            fault = Fault(kind, at, dict(roles))
+            fault = Fault(kind, at, dict(roles), label)
             self.faults.append(fault)
             self._open.append(fault)
 
@@ -61,3 +63,8 @@ class Outages:
                 if took:
                     lines.append(f"| {kind} | {role} | {len(took)} | {percentile(took, 0.5):.3f} | {percentile(took, 0.99):.3f} | {max(took):.3f} |")
         return "\n".join(lines)
+
+    def longest(self, count: int) -> list[str]:
+        """The faults after which a partition took no records for longest."""
+        worst = sorted((fault for fault in self.faults if fault.took), key=lambda fault: max(fault.took.values()), reverse=True)
+        return [f"{max(fault.took.values()):.1f} s after {fault.label}" for fault in worst[:count]]

@@ -53,6 +53,14 @@ class Times(unittest.TestCase):
         self.assertEqual(outages.faults[0].took, {0: 3.5, 1: 0.5})
         self.assertIn("| kill | led | 1 | 3.500 | 3.500 | 3.500 |", outages.table())
 
+    def test_the_longest_come_first(self):
+        outages = Outages()
+        for number, took in enumerate((1.0, 3.0, 2.0)):
+            outages.fault("kill", 10.0 * number, {0: LED, 1: LED}, f"round {number}")
+            for partition in (0, 1):
+                outages.acknowledged(partition, 10.0 * number, 10.0 * number + took - 0.5 * partition)
+        self.assertEqual(outages.longest(2), ["3.0 s after round 1", "2.0 s after round 2"])
+
     def test_percentiles(self):
         values = [float(number) for number in range(1, 101)]
         self.assertEqual([percentile(values, share) for share in (0.0, 0.5, 0.99, 1.0)], [1, 50, 99, 100])

@@ -98,7 +98,7 @@ class Trial:
             chosen.append((step, victim))
             kind = step.kind if len(at.steps) == 1 else "two at once"
             roles = {p: LED if step.kind == "killall" or self.watcher.leaders.get(p) == victim else FOLLOWED for p in range(self.partitions)}
-            self.outages.fault(kind, time.monotonic(), roles)
+            self.outages.fault(kind, time.monotonic(), roles, f"round {number}, {step}")
             self._do(step, victim)
             time.sleep(step.hold)
         for step, victim in reversed(chosen) if at.crossed else chosen:

@@ -30,7 +30,7 @@ pub fn temp_dir() -> TempDir {
 
 /// A port nobody uses. Another process may take it before the broker does; `Broker::start` then
 /// tries another one.
-pub fn free_port() -> u16 {
+fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }

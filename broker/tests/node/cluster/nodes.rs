@@ -2,11 +2,12 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::harness::{Broker, Options, free_port, temp_dir};
+use crate::harness::{Broker, Options, temp_dir};
 
 /// Longest that nodes may take to agree.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,16 +25,21 @@ pub struct Nodes {
     pub nodes: Vec<Option<Broker>>,
 }
 
-/// A port with free ones behind it, one for each shard.
-fn free_ports(behind: usize) -> u16 {
+/// Ports for a node that are its own for the whole test: a node that is away must not lose one to another
+/// test's connection. So they are below those that Linux gives to connections.
+fn keep_ports(count: usize) -> u16 {
+    const RANGE: std::ops::Range<u32> = 10_000..32_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let width = u32::try_from(count).expect("a few");
     loop {
-        let port = free_port();
-        let free = |at: usize| {
-            let next = port.checked_add(u16::try_from(at).expect("a few shards"));
-            next.is_some_and(|port| TcpListener::bind(("127.0.0.1", port)).is_ok())
-        };
-        if (0..=behind).all(free) {
-            return port;
+        // Where another run of the tests begins is elsewhere.
+        let begin = std::process::id().wrapping_mul(401);
+        let at = begin.wrapping_add(NEXT.fetch_add(width, Ordering::Relaxed));
+        let first = RANGE.start + at % (RANGE.end - RANGE.start - width);
+        let port = |at: u32| u16::try_from(first + at).expect("in the range");
+        let free = |at| TcpListener::bind(("127.0.0.1", port(at))).is_ok();
+        if (0..width).all(free) {
+            return port(0);
         }
     }
 }
@@ -54,11 +60,11 @@ impl Nodes {
     /// The same, not started.
     pub fn new(count: usize, shards: usize, settings: &[(&str, &str)]) -> Self {
         let set = |(name, value): &(&str, &str)| ["--set".to_owned(), format!("{name}={value}")];
-        let address = |_| SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let address = |_| SocketAddr::from(([127, 0, 0, 1], keep_ports(1)));
         Self {
             dir: temp_dir(),
             listen: (0..count).map(address).collect(),
-            internal: (0..count).map(|_| free_ports(shards)).collect(),
+            internal: (0..count).map(|_| keep_ports(1 + shards)).collect(),
             shards,
             arguments: settings.iter().flat_map(set).collect(),
             besides: None,

@@ -4,14 +4,20 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use bytes::BytesMut;
+use kafka_protocol::messages::add_raft_voter_request::Listener;
 use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
+use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
+use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::incremental_alter_configs_request as incremental;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -178,6 +184,44 @@ fn asking_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     });
 }
 
+fn cluster_samples(topic: &Topic, samples: &mut Vec<Sample>) {
+    let name = || topic_name(&topic.name);
+    sample(samples, |_| {
+        let partitions = TopicPartitions::default()
+            .with_topic(name())
+            .with_partitions(vec![0]);
+        ElectLeadersRequest::default().with_topic_partitions(Some(vec![partitions]))
+    });
+    sample(samples, |_| {
+        let to = ReassignablePartition::default().with_replicas(Some(vec![BrokerId(1)]));
+        let topic = ReassignableTopic::default()
+            .with_name(name())
+            .with_partitions(vec![to]);
+        AlterPartitionReassignmentsRequest::default().with_topics(vec![topic])
+    });
+    sample(samples, |_| {
+        let topic = TopicData::default()
+            .with_topic_name(topic_name("__cluster_metadata"))
+            .with_partitions(vec![PartitionData::default()]);
+        DescribeQuorumRequest::default().with_topics(vec![topic])
+    });
+    // Nobody has this id, whatever becomes of it.
+    sample(samples, |_| {
+        UnregisterBrokerRequest::default().with_broker_id(BrokerId(0x5050_5050))
+    });
+    sample(samples, |_| {
+        let listener = Listener::default()
+            .with_name(text("CONTROLLER"))
+            .with_host(text("localhost"));
+        AddRaftVoterRequest::default()
+            .with_voter_id(7)
+            .with_listeners(vec![listener])
+    });
+    sample(samples, |_| {
+        RemoveRaftVoterRequest::default().with_voter_id(7)
+    });
+}
+
 /// Sends a frame; waits for an answer or the end, except where a wait is what may be asked for.
 fn send(victim: &Victim, sample: &Sample, frame: &[u8]) {
     let mut stream = TcpStream::connect(victim.broker.kafka).expect("a connection");
@@ -220,6 +264,7 @@ fn no_length_count_or_number_in_any_request_harms_the_broker() {
     data_samples(&victim.topic, &mut samples);
     admin_samples(&victim.topic, &mut samples);
     asking_samples(&victim.topic, &mut samples);
+    cluster_samples(&victim.topic, &mut samples);
     assert_eq!(
         samples.len(),
         2 * ADVERTISED.len(),

@@ -62,7 +62,7 @@ impl Cluster {
             }
             if known.registered {
                 return Err(ServeError::Settings(format!(
-                    "node {me} was part of this cluster, and its metadata is not in {}: a voter that forgot its votes could do harm. Give it its data back, or take it out of the cluster (ottla cluster unregister {me}, ottla cluster remove-voter {me}), or give it another id",
+                    "node {me} was part of this cluster, and its metadata is not in {}: a voter that forgot its votes could do harm. If another process runs with this id, give this one another; else give it its data back, or take it out of the cluster (ottla cluster unregister {me}, ottla cluster remove-voter {me})",
                     dir.display()
                 )));
             }

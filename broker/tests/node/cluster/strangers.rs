@@ -28,8 +28,13 @@ fn a_second_process_with_a_nodes_id_is_refused() {
         .unwrap();
     options.arguments[at + 1] = "127.0.0.1:0".to_owned();
     let (status, log) = Broker::begin(&options).wait_end();
-    assert_eq!(status.code(), Some(6), "{log}");
-    assert!(log.contains("there is a node 2 already"), "{log}");
+    // Whom it asks first may have heard of the other one lately, or only know that there is one.
+    let said = match status.code() {
+        Some(6) => log.contains("there is a node 2 already"),
+        Some(2) => log.contains("node 2 was part of this cluster"),
+        _ => false,
+    };
+    assert!(said, "{status}: {log}");
     all_well(&mut nodes);
 }
 

@@ -1,0 +1,11 @@
+//! The coordinator of groups: what members, assignments and committed offsets one partition of
+//! `__consumer_offsets` has, as a state machine that is asked ([`Ask`]) and answers ([`Reply`]).
+//!
+//! The rules, error codes and records are Kafka's. Nothing here may read a clock, draw a random number,
+//! or do any I/O; nothing may keep a piece of a request, which would hold its whole frame.
+
+mod ask;
+mod settings;
+
+pub use ask::{Ask, Asker, Reply};
+pub use settings::{ConsumerSettings, MigrationPolicy, Settings};

@@ -12,6 +12,8 @@ mod list;
 mod machine;
 mod schema;
 mod state;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 pub use api::{

@@ -22,6 +22,8 @@ pub struct Transactions {
     timeouts: BTreeSet<(i64, String)>,
     /// When timed out transactions are looked for next, of the clock that never jumps.
     next_abort: u64,
+    /// The number of the last decision.
+    decisions: u64,
     /// When ids that nobody uses any more are looked for next, of the same clock.
     next_expiry: u64,
 }
@@ -39,6 +41,7 @@ impl Core for Transactions {
             settings,
             known: BTreeMap::new(),
             timeouts: BTreeSet::new(),
+            decisions: 0,
             next_abort: 0,
             next_expiry: 0,
         }
@@ -68,6 +71,8 @@ impl Core for Transactions {
     fn transaction_ended(&mut self, _producer_id: i64, _producer_epoch: i16, _committed: bool) {}
 
     fn loaded(&mut self, world: &mut World<'_>, out: &mut Step) {
+        // No number is given again by a coordinator that takes over in the same epoch.
+        self.decisions = world.now.mono_ms << 20;
         self.next_abort = world.now.mono_ms + self.settings.abort_interval_ms;
         self.next_expiry = world.now.mono_ms + self.settings.expire_interval_ms;
         let prepared = self.known.iter().filter(|(_, t)| t.state.is_prepared());
@@ -249,17 +254,20 @@ impl Transactions {
 
     /// Has the markers of a transaction that was decided written, or ends it where there are none.
     pub(crate) fn go_on(&mut self, id: &str, now: i64, out: &mut Step) {
-        let Some(known) = self.known.get(id) else {
+        let Some(known) = self.known.get_mut(id) else {
             return;
         };
         if known.partitions.is_empty() {
             self.change(id, out, |transaction| transaction.complete(now));
             return;
         }
+        self.decisions += 1;
+        known.decision = self.decisions;
         out.effects.push(Effect::Write(Markers {
             transactional_id: id.to_owned(),
             producer: known.producer,
             coordinator_epoch: self.settings.coordinator_epoch,
+            decision: known.decision,
             commit: known.state == State::PrepareCommit,
             partitions: known.partitions.clone(),
         }));
@@ -271,6 +279,7 @@ impl Transactions {
         let known = self.known.get_mut(id).filter(|known| {
             known.state == State::prepared(markers.commit)
                 && known.producer == markers.producer
+                && known.decision == markers.decision
                 && epoch == markers.coordinator_epoch
         });
         let Some(known) = known else {

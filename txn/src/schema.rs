@@ -117,6 +117,7 @@ pub(crate) fn read_value(mut value: &[u8]) -> Result<Transaction, String> {
         partitions,
         updated_ms: from.try_get_i64().map_err(short)?,
         started_ms: from.try_get_i64().map_err(short)?,
+        decision: 0,
         version: TransactionVersion::V0,
     };
     if flexible {

@@ -28,6 +28,8 @@ pub(crate) struct Transaction {
     pub(crate) started_ms: i64,
     /// The last change, in milliseconds since 1970.
     pub(crate) updated_ms: i64,
+    /// While prepared, the number of the decision. Not in the log.
+    pub(crate) decision: u64,
     /// What the client that began or ended the transaction speaks.
     pub(crate) version: TransactionVersion,
 }
@@ -53,6 +55,7 @@ impl Transaction {
             partitions: Partitions::new(),
             started_ms: -1,
             updated_ms: now_ms,
+            decision: 0,
             version: TransactionVersion::V0,
         }
     }

@@ -52,13 +52,13 @@ impl Core for Transactions {
     }
 
     fn replay(&mut self, record: &Replayed<'_>) -> Result<(), String> {
-        let Some(id) = schema::read_key(record.key)? else {
+        let Some(id) = schema::read_key(record.key).map_err(|error| error.to_string())? else {
             return Ok(());
         };
         let before = self.known.get(&id).and_then(Transaction::times_out_at);
         match record.value {
             Some(value) => {
-                let transaction = schema::read_value(value)?;
+                let transaction = schema::read_value(value).map_err(|error| error.to_string())?;
                 self.known.insert(id.clone(), transaction);
             }
             None => drop(self.known.remove(&id)),

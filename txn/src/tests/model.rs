@@ -118,7 +118,7 @@ impl Model {
         assert!(known.ending.is_none(), "begun before the end of the last");
         assert!(known.open.is_empty(), "begun within a transaction");
         known.latest = Some(producer);
-        let version = if self.clients.len() % 3 == 0 {
+        let version = if self.clients.len().is_multiple_of(3) {
             TransactionVersion::V0
         } else {
             TransactionVersion::V2

@@ -25,8 +25,8 @@ pub(super) struct Limits {
 pub(super) trait Host<C: Core> {
     /// Calls `look` once with the cluster's topics.
     fn with_topics(&self, look: &mut dyn FnMut(&dyn Topics));
-    /// The core's settings in force.
-    fn settings(&self) -> C::Settings;
+    /// The core's settings in force, where this node leads in `leader_epoch`.
+    fn settings(&self, leader_epoch: i32) -> C::Settings;
     /// What binds the shell.
     fn limits(&self) -> Limits;
     /// Memory for what is read of a log; bytes.
@@ -47,8 +47,8 @@ impl<K: Kind> Host<K> for OnShard {
             .with_image(|image| look(&ImageTopics::new(image, version)));
     }
 
-    fn settings(&self) -> K::Settings {
-        K::settings(&self.0.settings())
+    fn settings(&self, leader_epoch: i32) -> K::Settings {
+        K::settings(&self.0.settings(), leader_epoch)
     }
 
     fn limits(&self) -> Limits {

@@ -9,12 +9,12 @@ use crate::config::BrokerConfig;
 use crate::shard::Shard;
 
 /// A kind of coordinator.
-pub(crate) trait Kind: Core<Ask: Send, Reply: Send> {
+pub(crate) trait Kind: Core<Ask: Send, Reply: Send> + Sized {
     /// The topic that has its state.
     const TOPIC: Internal;
 
-    /// Its part of the broker's settings.
-    fn settings(config: &BrokerConfig) -> Self::Settings;
+    /// Its part of the broker's settings; `leader_epoch` is its partition's.
+    fn settings(config: &BrokerConfig, leader_epoch: i32) -> Self::Settings;
 
     /// Those of a shard.
     fn table(all: &Coordinators) -> &Table<Self>;
@@ -26,7 +26,7 @@ pub(crate) trait Kind: Core<Ask: Send, Reply: Send> {
 impl Kind for group::Groups {
     const TOPIC: Internal = Internal::ConsumerOffsets;
 
-    fn settings(config: &BrokerConfig) -> group::Settings {
+    fn settings(config: &BrokerConfig, _: i32) -> group::Settings {
         config.groups.clone()
     }
 

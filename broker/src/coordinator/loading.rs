@@ -44,7 +44,9 @@ struct Making<C> {
 impl<C: Core> Running<C> {
     /// Makes a core from the log and has it serve, unless the coordinator ends meanwhile.
     pub(super) async fn load(&self) -> Result<(), LoadError> {
-        self.state.borrow_mut().stage_loading();
+        if !self.state.borrow_mut().begin_loading() {
+            return Ok(());
+        }
         let begun = clock_ms();
         let mut making = self.make();
         loop {
@@ -77,7 +79,7 @@ impl<C: Core> Running<C> {
 
     fn make(&self) -> Making<C> {
         Making {
-            core: C::new(self.host.settings()),
+            core: C::new(self.host.settings(self.partition.leader_epoch())),
             next: self.partition.log().log_start(),
             records: 0,
             unreadable: 0,
@@ -103,10 +105,8 @@ impl<C: Core> Running<C> {
         }
         for bytes in read {
             for batch in batches(&bytes) {
-                let damaged = |error| LoadError::Damaged {
-                    offset: making.next,
-                    error,
-                };
+                let offset = making.next;
+                let damaged = |error| LoadError::Damaged { offset, error };
                 let batch = batch.map_err(damaged)?;
                 self.replay(&batch, making).map_err(damaged)?;
                 making.next = batch.next_offset();

@@ -16,10 +16,13 @@ mod host;
 mod internal;
 mod kind;
 mod loading;
+mod metrics;
 mod running;
 mod table;
 mod topics;
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use kafka_protocol::ResponseError;
@@ -28,6 +31,7 @@ use crate::partition::Partition;
 use crate::shard::Shard;
 pub use internal::Internal;
 use kind::Kind;
+pub use metrics::{CoordinatorMetrics, LoadCounts};
 use table::Table;
 
 /// Why a coordinator doesn't answer.
@@ -69,9 +73,11 @@ impl CoordinatorError {
 pub struct Coordinators {
     groups: Table<group::Groups>,
     /// Counts the changes of topics.
-    topics_version: std::cell::Cell<i64>,
+    topics_version: Cell<i64>,
     /// Internal topics that are being made on behalf of this shard.
-    making: std::cell::RefCell<std::collections::BTreeSet<Internal>>,
+    making: RefCell<BTreeSet<Internal>>,
+    /// What is counted.
+    pub metrics: CoordinatorMetrics,
 }
 
 impl Coordinators {
@@ -106,7 +112,7 @@ impl Coordinators {
     }
 
     /// A marker that ends a producer's transaction was appended to a partition of an internal topic.
-    pub(crate) fn transaction_ended(
+    pub fn transaction_ended(
         &self,
         partition: &Partition,
         producer_id: i64,

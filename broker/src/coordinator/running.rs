@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::CoordinatorError;
 use super::append::append;
-use super::held::{Held, Step};
+use super::held::Held;
 use super::host::Host;
 use crate::partition::{Partition, clock_ms};
 
@@ -44,6 +44,17 @@ pub(super) struct State<C: Core> {
     pub(super) watches: bool,
     /// Whether the core is to look at the world, due or not.
     pub(super) news: bool,
+}
+
+impl<C: Core> State<C> {
+    /// A core is being made; false if the coordinator has ended.
+    pub(super) fn begin_loading(&mut self) -> bool {
+        let goes_on = !matches!(self.stage, Stage::Ended);
+        if goes_on {
+            self.stage = Stage::Loading;
+        }
+        goes_on
+    }
 }
 
 /// One coordinator.
@@ -165,23 +176,11 @@ impl<C: Core> Running<C> {
                 let held = &mut self.state.borrow_mut().held;
                 held.push(at, committed, replies, effects);
             }
-            Ok(None) => {
-                // What is held from before is committed as well, and goes first.
-                self.give_held_up_to_now();
-                self.give(replies, effects);
+            // What is held is committed as well, goes first, and is about to be given out.
+            Ok(None) if !self.state.borrow().held.is_empty() => {
+                self.state.borrow_mut().held.join(replies, effects);
             }
-        }
-    }
-
-    fn give_held_up_to_now(&self) {
-        loop {
-            let step = self.state.borrow_mut().held.take_first();
-            match step {
-                Some(Step {
-                    replies, effects, ..
-                }) => self.give(replies, effects),
-                None => return,
-            }
+            Ok(None) => self.give(replies, effects),
         }
     }
 
@@ -237,7 +236,7 @@ impl<C: Core> Running<C> {
 
     /// Takes the settings in force.
     pub(super) fn settings_changed(&self) {
-        let settings = self.host.settings();
+        let settings = self.host.settings(self.partition.leader_epoch());
         if let Stage::Serving(core) = &mut self.state.borrow_mut().stage {
             core.set_settings(settings);
         }

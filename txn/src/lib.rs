@@ -21,3 +21,8 @@ pub use api::{
     NO_PRODUCER_ID, Partitions, Producer, Reply, Settings, TransactionVersion,
 };
 pub use machine::Transactions;
+
+/// Whether the protocol has a state of transactions of this name.
+pub fn is_state(name: &str) -> bool {
+    state::State::is_name(name)
+}

@@ -194,6 +194,8 @@ pub struct BrokerConfig {
     pub coordinators: CoordinatorConfig,
     /// Those of the coordinator of groups.
     pub groups: group::Settings,
+    /// Those of the coordinator of transactions, whatever its epoch.
+    pub transactions: txn::Settings,
 }
 
 /// Kafka's class for `replica.selector.class` that has consumers read in their own rack (KIP-392).
@@ -239,6 +241,7 @@ impl BrokerConfig {
                 .is_some_and(|class| class.trim().rsplit('.').next() == Some(RACK_AWARE)),
             coordinators: CoordinatorConfig::resolve(layers)?,
             groups: coordinators::groups(layers)?,
+            transactions: coordinators::transactions(layers)?,
         })
     }
 }

@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use group::{Ask, Asker, Reply};
 use kafka_protocol::messages::{
-    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse,
-    SyncGroupRequest, SyncGroupResponse,
+    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+    LeaveGroupResponse, SyncGroupRequest, SyncGroupResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use net::connection::Request;
@@ -41,7 +41,10 @@ pub(super) async fn join(
     version: i16,
 ) -> JoinGroupResponse {
     let (group, member) = (request.group_id.clone(), request.member_id.clone());
-    match shard.ask_group(&group, Ask::Join(asker, version, request)).await {
+    match shard
+        .ask_group(&group, Ask::Join(asker, version, request))
+        .await
+    {
         Ok(Reply::Join(response)) => response,
         Ok(other) => stray(&other),
         Err(error) => JoinGroupResponse::default()

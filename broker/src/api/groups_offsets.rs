@@ -75,12 +75,21 @@ pub(super) async fn commit(
         Ok(Reply::Commit(answer)) => answer.topics,
         Ok(other) => stray(&other),
         Err(error) => {
-            refuse(response.topics.iter_mut().flat_map(|topic| &mut topic.partitions), error);
+            refuse(
+                response
+                    .topics
+                    .iter_mut()
+                    .flat_map(|topic| &mut topic.partitions),
+                error,
+            );
             return response;
         }
     };
     let outcomes = outcomes.iter().flat_map(|topic| &topic.partitions);
-    let all = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+    let all = response
+        .topics
+        .iter_mut()
+        .flat_map(|topic| &mut topic.partitions);
     let asked = all.filter(|row| row.error_code != UNKNOWN);
     for (row, outcome) in asked.zip(outcomes) {
         row.error_code = outcome.error_code;

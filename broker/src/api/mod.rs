@@ -26,7 +26,7 @@ mod seen;
 pub mod session;
 mod topic_partitions;
 mod topics;
-mod transactions;
+pub(crate) mod transactions;
 mod transactions_show;
 mod versions;
 
@@ -100,7 +100,7 @@ impl Api {
             10 => self.respond(request, slot, async |q, v| coordinator::answer(shard, q, v)).await,
             11 => {
                 let asker = groups::asker(&request);
-                self.respond(request, slot, |q, v| groups::join(shard, asker, q, v)).await
+                self.respond(request, slot, |q, v| groups::join(shard, asker, q, v)).await;
             }
             12 => self.respond(request, slot, |q, _| groups::heartbeat(shard, q)).await,
             13 => self.respond(request, slot, |q, v| groups::leave(shard, q, v)).await,

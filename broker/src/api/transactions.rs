@@ -35,7 +35,7 @@ const BUMPS_SINCE: i16 = 5;
 const FENCED_SINCE: i16 = 2;
 
 /// An answer to another question than was asked.
-pub(super) fn stray(reply: &Reply) -> ! {
+pub(crate) fn stray(reply: &Reply) -> ! {
     unreachable!("a coordinator of transactions answers what it was asked, not with {reply:?}")
 }
 
@@ -87,9 +87,12 @@ async fn add_to_one(
         let route = shard.routes().by_name(topic);
         route.is_some_and(|route| route.partition(index).is_some())
     };
-    let mut all = topics
-        .iter()
-        .flat_map(|topic| topic.partitions.iter().map(move |index| (&topic.name, *index)));
+    let mut all = topics.iter().flat_map(|topic| {
+        topic
+            .partitions
+            .iter()
+            .map(move |index| (&topic.name, *index))
+    });
     let row = if !all.all(|(topic, index)| exists(topic, index)) {
         // One that isn't there, and none is added.
         results(topics, |topic, index| {
@@ -173,7 +176,11 @@ async fn ask(
         true => Ask::Verify(asked),
         false => Ask::Add(asked),
     };
-    match shard.ask_txn(&id, ask).await.map_err(|error| error.error())? {
+    match shard
+        .ask_txn(&id, ask)
+        .await
+        .map_err(|error| error.error())?
+    {
         Reply::Add(done) => done.map(|()| Partitions::new()),
         Reply::Verify(lacking) => lacking,
         other => stray(&other),
@@ -187,7 +194,9 @@ pub(super) async fn add_offsets(
     version: i16,
 ) -> AddOffsetsToTxnResponse {
     let done = add_group(shard, &request).await;
-    let code = done.err().map_or(0, |error| fenced(error, version >= FENCED_SINCE).code());
+    let code = done
+        .err()
+        .map_or(0, |error| fenced(error, version >= FENCED_SINCE).code());
     AddOffsetsToTxnResponse::default().with_error_code(code)
 }
 
@@ -215,11 +224,7 @@ async fn add_group(
 }
 
 /// Answers EndTxn.
-pub(super) async fn end(
-    shard: &Rc<Shard>,
-    request: EndTxnRequest,
-    version: i16,
-) -> EndTxnResponse {
+pub(super) async fn end(shard: &Rc<Shard>, request: EndTxnRequest, version: i16) -> EndTxnResponse {
     let (code, producer) = match end_one(shard, &request, version).await {
         Ok(producer) if version >= BUMPS_SINCE => (0, producer),
         Ok(_) => (0, NOBODY),

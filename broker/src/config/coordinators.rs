@@ -76,10 +76,7 @@ pub(super) fn groups(layers: &Layers<'_>) -> Result<group::Settings, ConfigError
     Ok(group::Settings {
         offset_metadata_max_bytes: usize::try_from(metadata_max).unwrap_or(0),
         offsets_retention_ms: minutes * 60_000,
-        offsets_retention_check_interval_ms: number(
-            layers,
-            "offsets.retention.check.interval.ms",
-        )?,
+        offsets_retention_check_interval_ms: number(layers, "offsets.retention.check.interval.ms")?,
         min_session_timeout_ms: number(layers, "group.min.session.timeout.ms")?,
         max_session_timeout_ms: number(layers, "group.max.session.timeout.ms")?,
         initial_rebalance_delay_ms: u64::try_from(delay).unwrap_or(0),

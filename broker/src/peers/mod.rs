@@ -50,6 +50,14 @@ enum State {
     Open(Rc<Link>),
 }
 
+impl State {
+    /// There is no connection yet.
+    const NEW: Self = Self::None {
+        not_before: 0,
+        why: None,
+    };
+}
+
 /// The connection to one node at one address.
 struct Peer {
     address: String,
@@ -63,10 +71,7 @@ impl Peer {
     fn new(address: String) -> Self {
         Self {
             address,
-            state: RefCell::new(State::None {
-                not_before: 0,
-                why: None,
-            }),
+            state: RefCell::new(State::NEW),
             backoff_ms: Cell::new(BACKOFF_MS.0),
             changed: Notify::new(),
         }
@@ -75,27 +80,35 @@ impl Peer {
     /// The connection, made if there is none.
     async fn link(self: &Rc<Self>) -> Result<Rc<Link>, LinkError> {
         loop {
-            let mut state = self.state.borrow_mut();
-            if let State::Open(link) = &*state {
-                match link.ended() {
-                    None => return Ok(Rc::clone(link)),
-                    Some(why) => *state = self.leave_alone(why),
-                }
+            match self.ready() {
+                Some(ready) => return ready,
+                None => self.changed.notified().await,
             }
-            match &*state {
-                State::None {
-                    not_before,
-                    why: Some(why),
-                } if clock_ms() < *not_before => return Err(why.clone()),
-                State::None { .. } => {
-                    *state = State::Opening;
-                    // By a task of its own: whoever asks may give up meanwhile.
-                    rt::task::spawn(Rc::clone(self).open()).detach();
-                }
-                State::Opening | State::Open(_) => {}
+        }
+    }
+
+    /// The connection, or why there is none; `None` while it is being made.
+    fn ready(self: &Rc<Self>) -> Option<Result<Rc<Link>, LinkError>> {
+        let mut state = self.state.borrow_mut();
+        if let State::Open(link) = &*state {
+            match link.ended() {
+                None => return Some(Ok(Rc::clone(link))),
+                // It was good until now, so it may be at once.
+                Some(_) => *state = State::NEW,
             }
-            drop(state);
-            self.changed.notified().await;
+        }
+        match &*state {
+            State::None {
+                not_before,
+                why: Some(why),
+            } if clock_ms() < *not_before => Some(Err(why.clone())),
+            State::None { .. } => {
+                *state = State::Opening;
+                // By a task of its own: whoever asks may give up meanwhile.
+                rt::task::spawn(Rc::clone(self).open()).detach();
+                None
+            }
+            State::Opening | State::Open(_) => None,
         }
     }
 

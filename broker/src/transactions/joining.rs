@@ -32,7 +32,7 @@ impl Shard {
     /// What the producer is told: `NOT_ENOUGH_REPLICAS` for what passes by itself, and without `add` also for a
     /// transaction that is ending; `TRANSACTION_ABORTABLE` if the partition isn't in it;
     /// `INVALID_PRODUCER_EPOCH`, `INVALID_PRODUCER_ID_MAPPING`, `CONCURRENT_TRANSACTIONS`.
-    pub(crate) async fn verify_transaction(
+    pub async fn verify_transaction(
         self: &Rc<Self>,
         transactional_id: &str,
         producer_id: i64,
@@ -86,8 +86,11 @@ impl Shard {
         };
         match self.ask_txn(id, ask).await.map_err(|error| error.error())? {
             Reply::Add(done) => done,
-            Reply::Verify(lacking) if lacking?.is_empty() => Ok(()),
-            _ => Err(ResponseError::TransactionAbortable),
+            Reply::Verify(lacking) => match lacking?.is_empty() {
+                true => Ok(()),
+                false => Err(ResponseError::TransactionAbortable),
+            },
+            other => crate::api::transactions::stray(&other),
         }
     }
 }

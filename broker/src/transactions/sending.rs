@@ -52,14 +52,6 @@ pub(crate) struct MarkerSender {
     nodes: RefCell<BTreeMap<i32, Queue>>,
 }
 
-impl MarkerSender {
-    /// Transactions of whose end something waits to be sent to another node.
-    pub(crate) fn waiting(&self) -> usize {
-        let nodes = self.nodes.borrow();
-        nodes.values().map(|queue| queue.waiting.len()).sum()
-    }
-}
-
 /// Who is to write a marker.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Leader {
@@ -89,7 +81,7 @@ impl Shard {
             let shard = Rc::clone(self);
             match leader {
                 Leader::Gone => {
-                    let told = async move { drop(shard.tell_written(part.markers).await) };
+                    let told = async move { shard.tell_written(part.markers).await };
                     rt::task::spawn(told).detach();
                 }
                 Leader::None => rt::task::spawn(shard.send_later(part)).detach(),
@@ -241,11 +233,21 @@ impl Shard {
             match result {
                 Ok(()) => done.entry(topic).or_default().insert(index),
                 Err(ResponseError::InvalidProducerEpoch) => {
-                    tracing::warn!(transactional_id = id, topic, partition = index, "a partition has batches of a later epoch of this producer; the transaction must have been ended there by hand");
+                    tracing::warn!(
+                        transactional_id = id,
+                        topic,
+                        partition = index,
+                        "a partition has batches of a later epoch of this producer; the transaction must have been ended there by hand"
+                    );
                     done.entry(topic).or_default().insert(index)
                 }
                 Err(ResponseError::TransactionCoordinatorFenced) => {
-                    tracing::warn!(transactional_id = id, topic, partition = index, "a partition has heard of a later coordinator of this transaction; that one ends it");
+                    tracing::warn!(
+                        transactional_id = id,
+                        topic,
+                        partition = index,
+                        "a partition has heard of a later coordinator of this transaction; that one ends it"
+                    );
                     false
                 }
                 Err(error) => {
@@ -290,7 +292,11 @@ fn codes(answer: &WriteTxnMarkersResponse) -> Codes<'_> {
     for marker in &answer.markers {
         for topic in &marker.topics {
             for partition in &topic.partitions {
-                let key = (marker.producer_id.0, &**topic.name, partition.partition_index);
+                let key = (
+                    marker.producer_id.0,
+                    &**topic.name,
+                    partition.partition_index,
+                );
                 codes.insert(key, partition.error_code);
             }
         }

@@ -66,7 +66,7 @@ fn told(partition: &Partition, error: &ProduceError) -> CoordinatorError {
     match error {
         ProduceError::NotServed(NotServed::NotEnoughReplicas) => CoordinatorError::NotAvailable,
         ProduceError::Append(AppendError::TooLarge { .. }) => CoordinatorError::TooLarge,
-        ProduceError::NotServed(_) | ProduceError::Append(_) | ProduceError::Sequence(_) => {
+        ProduceError::NotServed(_) | ProduceError::Append(_) | ProduceError::Producer(_) => {
             CoordinatorError::NotCoordinator
         }
     }

@@ -19,6 +19,8 @@ mod loading;
 mod metrics;
 mod running;
 mod table;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 use std::cell::{Cell, RefCell};

@@ -3,5 +3,6 @@
 
 mod classic;
 mod offsets;
+mod records;
 mod requests;
 mod rig;

@@ -147,7 +147,7 @@ impl Model {
 fn run(rig: &mut Rig, op: &Op) {
     match *op {
         Op::Commit { partition, offset } => {
-            assert_eq!(rig.commit(commit(-1, "", partition, offset)), 0)
+            assert_eq!(rig.commit(commit(-1, "", partition, offset)), 0);
         }
         Op::Pending {
             producer,

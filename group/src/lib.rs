@@ -5,7 +5,11 @@
 //! or do any I/O; nothing may keep a piece of a request, which would hold its whole frame.
 
 mod ask;
+mod assign;
+mod consumer;
+mod embedded;
 mod settings;
+mod timers;
 
 pub use ask::{Ask, Asker, Reply};
 pub use settings::{ConsumerSettings, MigrationPolicy, Settings};

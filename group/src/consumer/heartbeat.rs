@@ -14,6 +14,8 @@ use crate::Asker;
 use crate::assign::Partitions;
 use crate::settings::ConsumerSettings;
 
+/// The longest string of a record's key, in bytes.
+const LONGEST: usize = i16::MAX as usize;
 /// Since which version of the request a member makes its id itself.
 const OWN_ID: i16 = 1;
 
@@ -47,6 +49,18 @@ pub(crate) fn validate(
     }
     if is_empty(&request.rack_id) {
         return Err(invalid("RackId can't be empty."));
+    }
+    let optional = [
+        &request.instance_id,
+        &request.rack_id,
+        &request.subscribed_topic_regex,
+    ];
+    let lengths = optional.into_iter().flatten().map(|text| text.len());
+    if lengths
+        .chain([request.group_id.len(), request.member_id.len()])
+        .any(|length| length > LONGEST)
+    {
+        return Err(invalid("A string is longer than 32767 bytes."));
     }
     if epoch == 0 {
         if request.rebalance_timeout_ms == -1 {

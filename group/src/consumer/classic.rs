@@ -70,8 +70,12 @@ impl ConsumerGroup {
         self.check_protocols(request)?;
         let response = JoinGroupResponse::default().with_member_id(text(&id));
         if is_new && version >= ID_FIRST && request.group_instance_id.is_none() {
-            let error = ResponseError::MemberIdRequired.code();
-            return Ok((response.with_error_code(error), Outcome::Stays));
+            let response = response
+                .with_error_code(ResponseError::MemberIdRequired.code())
+                .with_generation_id(-1)
+                // Before version 7 it can't be null.
+                .with_protocol_name((version < 7).then(StrBytes::default));
+            return Ok((response, Outcome::Stays));
         }
         let first = request
             .protocols

@@ -11,6 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::ConsumerGroup;
 use super::member::Member;
 use crate::assign::Partitions;
+use crate::group::Committer;
 
 /// Since which version of OffsetCommit an epoch of a consumer group's member can be told.
 const COMMIT_WITH_EPOCH: i16 = 9;
@@ -62,17 +63,17 @@ impl ConsumerGroup {
             .with_member_type(i8::from(about.classic.is_none()))
     }
 
-    /// Whether a member may commit offsets. `version` is that of OffsetCommit, `None` for a transaction.
+    /// Whether offsets may be committed.
     ///
     /// # Errors
-    /// It isn't one, or of another epoch.
-    pub(crate) fn may_commit(
-        &self,
-        member: &str,
-        instance: Option<&str>,
-        epoch: i32,
-        version: Option<i16>,
-    ) -> Result<(), ResponseError> {
+    /// By one that isn't a member, or of another epoch.
+    pub(crate) fn may_commit(&self, committer: &Committer<'_>) -> Result<(), ResponseError> {
+        let Committer {
+            member_id: member,
+            instance,
+            generation: epoch,
+            version,
+        } = *committer;
         if epoch < 0 && self.members.is_empty() {
             return Ok(());
         }

@@ -5,6 +5,7 @@
 //! written, and applied again when the log is replayed. What isn't in them (timers, when something was last
 //! looked at) may be lost at any time.
 
+mod asks;
 mod classic;
 mod convert;
 mod counts;
@@ -142,6 +143,11 @@ impl ConsumerGroup {
     /// Whether somebody wants a topic.
     pub(crate) fn is_subscribed_to(&self, topic: &str) -> bool {
         self.counts.names.contains_key(topic)
+    }
+
+    /// Whether nothing was ever written of it.
+    fn is_unwritten(&self) -> bool {
+        self.epoch == 0 && self.members.is_empty()
     }
 
     /// The name of its state.

@@ -71,20 +71,22 @@ fn resolve(world: &World<'_>, regex: &str) -> (Resolved, u64) {
     (resolved, seen)
 }
 
+/// Refuses what is no expression.
+pub(super) fn check(regex: &str) -> Result<(), Refusal> {
+    compile(regex).map(drop).map_err(|error| {
+        let message =
+            format!("SubscribedTopicRegex `{regex}` is not a valid regular expression: {error}.");
+        Refusal::new(ResponseError::InvalidRegularExpression, message)
+    })
+}
+
 impl ConsumerGroup {
     /// Refuses an expression that nobody has yet if it isn't one.
     pub(super) fn check_regex(&self, regex: &str) -> Result<(), Refusal> {
         if regex.is_empty() || self.counts.regexes.contains_key(regex) {
             return Ok(());
         }
-        compile(regex).map(drop).map_err(|error| {
-            Refusal::new(
-                ResponseError::InvalidRegularExpression,
-                format!(
-                    "SubscribedTopicRegex `{regex}` is not a valid regular expression: {error}."
-                ),
-            )
-        })
+        check(regex)
     }
 
     /// Forgets what an expression means if nobody has it any more.

@@ -3,7 +3,8 @@ use kafka_protocol::messages::TopicName;
 
 use super::room::{Room, assigned, beating, joining, load, text};
 use crate::assign::Partitions;
-use crate::consumer::Outcome;
+use crate::consumer::{ConsumerGroup, Outcome};
+use crate::group::Committer;
 
 fn refused<T: std::fmt::Debug>(result: Result<T, crate::consumer::Refusal>) -> ResponseError {
     result.unwrap_err().error
@@ -288,33 +289,47 @@ fn the_assignor_that_most_would_like_is_taken() {
     assert_eq!(room.group.assignor_name(&room.settings.assignors), "range");
 }
 
+fn commits(
+    group: &ConsumerGroup,
+    member_id: &str,
+    generation: i32,
+    version: Option<i16>,
+) -> Result<(), ResponseError> {
+    group.may_commit(&Committer {
+        member_id,
+        instance: None,
+        generation,
+        version,
+    })
+}
+
 #[test]
 fn offsets_are_for_members_of_their_epoch() {
     let mut room = Room::new(2);
     let group = &room.group;
-    assert_eq!(group.may_commit("", None, -1, Some(9)), Ok(()));
+    assert_eq!(commits(group, "", -1, Some(9)), Ok(()));
     room.join("a");
     let group = &room.group;
-    assert_eq!(group.may_commit("a", None, 1, Some(9)), Ok(()));
+    assert_eq!(commits(group, "a", 1, Some(9)), Ok(()));
     assert_eq!(
-        group.may_commit("a", None, 0, Some(9)),
+        commits(group, "a", 0, Some(9)),
         Err(ResponseError::StaleMemberEpoch)
     );
     assert_eq!(
-        group.may_commit("a", None, 1, Some(8)),
+        commits(group, "a", 1, Some(8)),
         Err(ResponseError::UnsupportedVersion)
     );
     assert_eq!(
-        group.may_commit("x", None, 1, Some(9)),
+        commits(group, "x", 1, Some(9)),
         Err(ResponseError::UnknownMemberId)
     );
     assert_eq!(
-        group.may_commit("", None, -1, Some(9)),
+        commits(group, "", -1, Some(9)),
         Err(ResponseError::UnknownMemberId)
     );
-    assert_eq!(group.may_commit("", None, -1, None), Ok(()));
+    assert_eq!(commits(group, "", -1, None), Ok(()));
     assert_eq!(
-        group.may_commit("a", None, 2, None),
+        commits(group, "a", 2, None),
         Err(ResponseError::StaleMemberEpoch)
     );
     assert_eq!(group.may_fetch(None, -1), Ok(()));

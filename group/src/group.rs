@@ -14,7 +14,7 @@ use crate::step::Step;
 #[derive(Debug)]
 pub(crate) enum Group {
     /// Of the classic protocol, or of none: one that only commits offsets.
-    Classic(Classic),
+    Classic(Box<Classic>),
     /// Of the consumer protocol.
     Consumer(Box<ConsumerGroup>),
 }
@@ -44,7 +44,7 @@ pub(crate) enum Expiry {
 impl Group {
     /// An empty one without a protocol.
     pub(crate) fn new_classic(id: &str, now_ms: i64) -> Self {
-        Self::Classic(Classic::new(id.into(), now_ms))
+        Self::Classic(Box::new(Classic::new(id.into(), now_ms)))
     }
 
     /// The name of its type.

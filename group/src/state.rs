@@ -116,7 +116,7 @@ impl State {
             Some(value) => {
                 let metadata = records::classic::GroupMetadata::read(value)?;
                 let group = Classic::replayed(id.into(), &metadata);
-                self.insert(id, Group::Classic(group));
+                self.insert(id, Group::Classic(Box::new(group)));
             }
         }
         Ok(())

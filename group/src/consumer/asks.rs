@@ -126,7 +126,7 @@ impl State {
             Outcome::Downgraded(group) => {
                 step.timers.cancel(&Timer::Consumer(id.clone()));
                 let group = Classic::begin(step, id.clone(), group);
-                self.insert(&id, Group::Classic(group));
+                self.insert(&id, Group::Classic(Box::new(group)));
             }
         }
     }

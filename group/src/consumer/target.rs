@@ -14,6 +14,9 @@ use crate::assign::{Assignor, Partitions, Question, Subscriber};
 /// work of many members that join one by one from growing with their square.
 const ASSIGNED_PER_MS: u64 = 50;
 
+/// What a member says that it wants: names, and an expression.
+type Wish<'a> = (&'a BTreeSet<String>, Option<&'a str>);
+
 /// 64-bit FNV-1a.
 struct Hasher(u64);
 
@@ -118,8 +121,7 @@ impl ConsumerGroup {
     fn question(&self, world: &World<'_>) -> Question<'_> {
         static NOTHING: Partitions = Partitions::new();
         let mut topics = BTreeMap::new();
-        let mut known: BTreeMap<(&BTreeSet<String>, Option<&str>), Rc<BTreeSet<Uuid>>> =
-            BTreeMap::new();
+        let mut known: BTreeMap<Wish<'_>, Rc<BTreeSet<Uuid>>> = BTreeMap::new();
         let mut wanted = |member: &'_ Rc<Member>| -> Rc<BTreeSet<Uuid>> {
             let mut ids = BTreeSet::new();
             let resolved = member

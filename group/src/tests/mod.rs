@@ -3,6 +3,8 @@
 
 mod classic;
 mod consumer;
+mod model;
 mod offsets;
+mod records;
 mod requests;
 mod rig;

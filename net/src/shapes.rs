@@ -46,6 +46,8 @@ pub(crate) fn of(key: i16) -> Option<&'static Kind> {
         64 => &UNREGISTER_BROKER,
         65 => &DESCRIBE_TRANSACTIONS,
         66 => &LIST_TRANSACTIONS,
+        68 => &CONSUMER_GROUP_HEARTBEAT,
+        69 => &CONSUMER_GROUP_DESCRIBE,
         75 => &DESCRIBE_TOPIC_PARTITIONS,
         80 => &ADD_RAFT_VOTER,
         81 => &REMOVE_RAFT_VOTER,
@@ -681,6 +683,41 @@ static LIST_TRANSACTIONS: Kind = Struct(&[
     Field::new(Fixed(8)).since(1),
     // TransactionalIdPattern
     Field::new(Held(Width::Two)).since(2),
+]);
+
+static CONSUMER_GROUP_HEARTBEAT: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // MemberId
+    Field::new(Held(Width::Two)),
+    // MemberEpoch
+    Field::new(Fixed(4)),
+    // InstanceId
+    Field::new(Held(Width::Two)),
+    // RackId
+    Field::new(Held(Width::Two)),
+    // RebalanceTimeoutMs
+    Field::new(Fixed(4)),
+    // SubscribedTopicNames
+    Field::new(List(&Held(Width::Two))),
+    // SubscribedTopicRegex
+    Field::new(Held(Width::Two)).since(1),
+    // ServerAssignor
+    Field::new(Held(Width::Two)),
+    // TopicPartitions
+    Field::new(List(&Struct(&[
+        // TopicId
+        Field::new(Fixed(16)),
+        // Partitions
+        Field::new(List(&Fixed(4))),
+    ]))),
+]);
+
+static CONSUMER_GROUP_DESCRIBE: Kind = Struct(&[
+    // GroupIds
+    Field::new(List(&Held(Width::Two))),
+    // IncludeAuthorizedOperations
+    Field::new(Fixed(1)),
 ]);
 
 static DESCRIBE_TOPIC_PARTITIONS: Kind = Struct(&[

@@ -75,8 +75,7 @@ impl<C: Core> Running<C> {
             Stage::Serving(core) => core.deadline(),
             _ => None,
         };
-        let late = state.held.waiting_since_ms();
-        let late = late.map(|since| since.saturating_add(timeout_ms));
+        let late = state.held.due_ms(timeout_ms);
         state.armed_ms = due.into_iter().chain(late).min();
         let first = state.held.take_first_wait();
         state.watches = first.is_some();
@@ -162,7 +161,9 @@ impl<C: Core> Running<C> {
             let news = std::mem::take(&mut state.news);
             match &state.stage {
                 Stage::Serving(core) => {
-                    news || core.deadline().is_some_and(|deadline| deadline <= clock_ms())
+                    news || core
+                        .deadline()
+                        .is_some_and(|deadline| deadline <= clock_ms())
                 }
                 _ => false,
             }

@@ -113,9 +113,10 @@ impl<C: Core> Held<C> {
         late
     }
 
-    /// When the oldest step was taken whose answers are still to be given.
-    pub(super) fn waiting_since_ms(&self) -> Option<u64> {
-        self.steps.get(self.expired).map(|step| step.since_ms)
+    /// When the first answers will have waited for `timeout_ms`.
+    pub(super) fn due_ms(&self, timeout_ms: u64) -> Option<u64> {
+        let first = self.steps.get(self.expired)?;
+        Some(first.since_ms.saturating_add(timeout_ms))
     }
 
     /// Forgets all.

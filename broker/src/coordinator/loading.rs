@@ -16,6 +16,9 @@ const DECOMPRESS_MAX: DecompressLimit = DecompressLimit::bytes(256 << 20);
 /// After so many records that can't be read, the others are only counted.
 const TOLD_MOST: u64 = 10;
 
+/// A log that takes as long to read is told of.
+const LONG_MS: u64 = 1_000;
+
 /// Why a core can't be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoadError {
@@ -70,7 +73,25 @@ impl<C: Core> Running<C> {
         let took_ms = clock_ms().saturating_sub(begun);
         self.host.loaded(took_ms, records);
         let (topic, partition) = (self.partition.topic(), self.partition.id().index);
-        tracing::info!(topic, partition, records, unreadable, took_ms, "a coordinator read its log");
+        if took_ms >= LONG_MS {
+            tracing::info!(
+                topic,
+                partition,
+                records,
+                unreadable,
+                took_ms,
+                "a coordinator read its log"
+            );
+        } else {
+            tracing::debug!(
+                topic,
+                partition,
+                records,
+                unreadable,
+                took_ms,
+                "a coordinator read its log"
+            );
+        }
         self.state.borrow_mut().stage = Stage::Serving(core);
         self.settings_changed();
         self.step(|core, world, out| core.loaded(world, out));
@@ -130,7 +151,9 @@ impl<C: Core> Running<C> {
             if attributes.is_control() {
                 if let Some(kind) = record.control() {
                     let committed = kind == batch::ControlType::Commit;
-                    making.core.transaction_ended(producer.0, producer.1, committed);
+                    making
+                        .core
+                        .transaction_ended(producer.0, producer.1, committed);
                 }
                 continue;
             }
@@ -155,7 +178,13 @@ impl<C: Core> Running<C> {
     fn tell_unreadable(&self, offset: i64, why: &str, so_far: u64) {
         if so_far <= TOLD_MOST {
             let (topic, partition) = (self.partition.topic(), self.partition.id().index);
-            tracing::warn!(topic, partition, offset, why, "a coordinator can't read a record of its log; it is passed over");
+            tracing::warn!(
+                topic,
+                partition,
+                offset,
+                why,
+                "a coordinator can't read a record of its log; it is passed over"
+            );
         }
     }
 }

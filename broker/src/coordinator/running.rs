@@ -259,10 +259,9 @@ impl<C: Core> Running<C> {
             let Stage::Serving(core) = &state.stage else {
                 return;
             };
-            let sooner = match (core.deadline(), state.armed_ms) {
-                (Some(deadline), Some(armed)) => deadline < armed,
-                (deadline, armed) => deadline.is_some() && armed.is_none(),
-            };
+            let due = state.held.due_ms(self.host.limits().commit_timeout_ms);
+            let due = core.deadline().into_iter().chain(due).min();
+            let sooner = due.is_some_and(|due| state.armed_ms.is_none_or(|armed| due < armed));
             sooner || (!state.watches && !state.held.is_empty())
         };
         if needed {

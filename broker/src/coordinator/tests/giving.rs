@@ -20,7 +20,10 @@ fn answers_and_effects_wait_for_the_other_replicas() {
         let mut looked = running.ask(Ask::Sum);
         rt::time::sleep(Duration::from_millis(50)).await;
         assert!(there(&mut five).is_none(), "the follower has nothing yet");
-        assert!(there(&mut looked).is_none(), "it would tell what may be lost");
+        assert!(
+            there(&mut looked).is_none(),
+            "it would tell what may be lost"
+        );
         assert!(host.performed.borrow().is_empty());
         pair.settle().await;
         assert_eq!(five.await.unwrap(), Ok(5));
@@ -105,9 +108,13 @@ fn the_log_is_read_before_anything_is_answered() {
         for value in 1..=300 {
             drop(first.ask(Ask::Add(value)));
         }
-        let end = pair.nodes[0].partition.end_transaction(1_000_000, 0, 0, true, 5_000);
+        let end = pair.nodes[0]
+            .partition
+            .end_transaction(1_000_000, 0, 0, true, 5_000);
         drop(end.unwrap());
-        let dropped = pair.nodes[0].partition.end_transaction(7, 0, 0, false, 5_000);
+        let dropped = pair.nodes[0]
+            .partition
+            .end_transaction(7, 0, 0, false, 5_000);
         drop(dropped.unwrap());
         first.end();
         let late = first.ask(Ask::Sum).await.unwrap();

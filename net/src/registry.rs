@@ -95,6 +95,7 @@ pub static ADVERTISED: &[ApiRange] = &[
     ApiRange::new(25, "AddOffsetsToTxn", 0, 4, 3),
     ApiRange::new(26, "EndTxn", 0, 5, 3),
     ApiRange::new(27, "WriteTxnMarkers", 1, 1, 1),
+    ApiRange::new(28, "TxnOffsetCommit", 0, 5, 3),
     ApiRange::new(32, "DescribeConfigs", 1, 4, 4),
     ApiRange::new(33, "AlterConfigs", 0, 2, 2),
     ApiRange::new(35, "DescribeLogDirs", 1, 4, 2),

@@ -31,6 +31,7 @@ pub(crate) fn of(key: i16) -> Option<&'static Kind> {
         25 => &ADD_OFFSETS_TO_TXN,
         26 => &END_TXN,
         27 => &WRITE_TXN_MARKERS,
+        28 => &TXN_OFFSET_COMMIT,
         32 => &DESCRIBE_CONFIGS,
         33 => &ALTER_CONFIGS,
         35 => &DESCRIBE_LOG_DIRS,
@@ -489,6 +490,39 @@ static WRITE_TXN_MARKERS: Kind = Struct(&[
         ]))),
         // CoordinatorEpoch
         Field::new(Fixed(4)),
+    ]))),
+]);
+
+static TXN_OFFSET_COMMIT: Kind = Struct(&[
+    // TransactionalId
+    Field::new(Held(Width::Two)),
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // ProducerId
+    Field::new(Fixed(8)),
+    // ProducerEpoch
+    Field::new(Fixed(2)),
+    // GenerationId
+    Field::new(Fixed(4)).since(3),
+    // MemberId
+    Field::new(Held(Width::Two)).since(3),
+    // GroupInstanceId
+    Field::new(Held(Width::Two)).since(3),
+    // Topics
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // PartitionIndex
+            Field::new(Fixed(4)),
+            // CommittedOffset
+            Field::new(Fixed(8)),
+            // CommittedLeaderEpoch
+            Field::new(Fixed(4)).since(2),
+            // CommittedMetadata
+            Field::new(Held(Width::Two)),
+        ]))),
     ]))),
 ]);
 

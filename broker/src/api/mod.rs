@@ -27,6 +27,7 @@ pub mod session;
 mod topic_partitions;
 mod topics;
 pub(crate) mod transactions;
+mod transactions_offsets;
 mod transactions_show;
 mod versions;
 
@@ -117,6 +118,7 @@ impl Api {
             25 => self.respond(request, slot, |q, v| transactions::add_offsets(shard, q, v)).await,
             26 => self.respond(request, slot, |q, v| transactions::end(shard, q, v)).await,
             27 => self.respond(request, slot, |q, _| transactions_show::write_markers(shard, q)).await,
+            28 => self.respond(request, slot, |q, v| transactions_offsets::commit(shard, q, v)).await,
             32 => self.respond(request, slot, async |q, _| configs::describe_all(shard, q)).await,
             33 => self.respond(request, slot, |q, _| configs::replace(shard, q)).await,
             35 => self.respond(request, slot, |q, _| log_dirs::answer(shard, q)).await,

@@ -26,7 +26,8 @@ const ENDING_PAUSE: Duration = Duration::from_millis(10);
 
 impl Shard {
     /// Asks a transaction's coordinator, wherever it is, whether a partition is in the transaction of this
-    /// producer; with `add` it is put in. A producer's batches may be taken only then.
+    /// producer; with `add` it is put in. A producer's batches may be taken only then. Without `add` nobody is
+    /// asked where `transaction.partition.verification.enable` is off.
     ///
     /// # Errors
     /// What the producer is told: `NOT_ENOUGH_REPLICAS` for what passes by itself, and without `add` also for a
@@ -41,6 +42,9 @@ impl Shard {
         partition: i32,
         add: bool,
     ) -> Result<(), ResponseError> {
+        if !add && !self.settings().verify_transactions {
+            return Ok(());
+        }
         let asked = InTransaction {
             transactional_id: transactional_id.to_owned(),
             producer: Producer {

@@ -77,7 +77,7 @@ pub(super) const ROWS: &[BrokerRow] = rows! {
            "How often transactions past their time are looked for."];
     Fixed ["transaction.remove.expired.transaction.cleanup.interval.ms", Int, "3600000", AtLeast(1), Honoured,
            "How often unused transactional ids are looked for."];
-    Cluster ["transaction.partition.verification.enable", Bool, "true", Any, Stored,
+    Cluster ["transaction.partition.verification.enable", Bool, "true", Any, Honoured,
              "Whether a transactional batch must belong to a registered partition."];
     Cluster ["producer.id.expiration.ms", Int, "86400000", AtLeast(1), Honoured,
              "How long the state of a producer that writes no more is kept."];

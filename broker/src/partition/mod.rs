@@ -41,7 +41,7 @@ pub use given::Given;
 pub use peers::Peers;
 use pending::Pending;
 pub use pending::{AckError, Outcome};
-pub use replay::replay;
+pub use replay::Rebuilt;
 use view::View;
 pub use waiters::Waiter;
 use waiters::Waiters;
@@ -91,7 +91,7 @@ pub struct Opened {
     /// The log.
     pub log: Log,
     /// Who wrote to it.
-    pub producers: Producers,
+    pub producers: Rebuilt,
     /// The topic's settings.
     pub config: Rc<TopicConfig>,
 }
@@ -166,6 +166,10 @@ impl Partition {
             producers,
             config,
         } = opened;
+        let Rebuilt { producers, aborted } = producers;
+        for entry in aborted {
+            log.note_aborted(entry);
+        }
         let settings = settings(&config, place.lag_max_ms);
         let known = place.watermarks.get(&topic, id.index).unwrap_or(0);
         let replica = Replica::new(place.node, settings, known, &View(&log));
@@ -318,7 +322,9 @@ impl Partition {
         batch::stamp(&mut records, base_offset, epoch);
         let end = info.last_offset + 1;
         self.log.append(records.freeze(), &info)?;
-        state.producers.record(&info, now_ms);
+        if let Some(aborted) = state.producers.record(&info, now_ms) {
+            self.log.note_aborted(aborted);
+        }
         state.uncommitted.appended(end, info.size);
         Ok(Appended {
             base_offset,

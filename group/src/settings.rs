@@ -3,12 +3,15 @@
 /// What is set for all groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// `offset.metadata.max.bytes`: the longest metadata of a commit, in bytes.
+    /// `offset.metadata.max.bytes`: the longest metadata of a commit, in units of UTF-16, as Kafka counts.
     pub offset_metadata_max_bytes: usize,
     /// `offsets.retention.minutes`, in milliseconds: how long offsets stay that nobody uses.
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`: how often that is looked at.
     pub offsets_retention_check_interval_ms: u64,
+    /// How much the records of one batch may take, in bytes: somewhat less than the internal topic's
+    /// `max.message.bytes`, for the batch's own header.
+    pub batch_max_bytes: usize,
     /// `group.min.session.timeout.ms` for members of classic groups.
     pub min_session_timeout_ms: i32,
     /// `group.max.session.timeout.ms` for members of classic groups.
@@ -27,6 +30,7 @@ impl Default for Settings {
             offset_metadata_max_bytes: 4096,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
             offsets_retention_check_interval_ms: 600_000,
+            batch_max_bytes: 1024 * 1024,
             min_session_timeout_ms: 6_000,
             max_session_timeout_ms: 1_800_000,
             initial_rebalance_delay_ms: 3_000,

@@ -89,6 +89,9 @@ pub struct Markers {
     pub producer: Producer,
     /// The epoch of the coordinator that decided, by which partitions refuse an earlier one's.
     pub coordinator_epoch: i32,
+    /// Which decision of this coordinator's they are of: a later transaction of the same producer may have
+    /// the same epoch.
+    pub decision: u64,
     /// Commit, or abort.
     pub commit: bool,
     /// The partitions.

@@ -7,8 +7,17 @@
 //! Nothing here may read a clock, draw a random number, or do any I/O.
 
 mod api;
+mod end;
+mod list;
+mod machine;
+mod schema;
+mod state;
+#[cfg(test)]
+mod tests;
+mod transaction;
 
 pub use api::{
     Ask, Description, Effect, End, InTransaction, Init, Markers, NO_PRODUCER_EPOCH, NO_PRODUCER_ID,
     Partitions, Producer, Reply, Settings, TransactionVersion,
 };
+pub use machine::Transactions;

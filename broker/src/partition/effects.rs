@@ -173,6 +173,7 @@ impl Partition {
 
     fn leadership_lost(&self) {
         let state = &mut *self.state.borrow_mut();
+        state.verifying.lost();
         state.unstable.fail_waiting(&AckError::NotLeader);
         state.uncommitted.fail_waiting(&AckError::NotLeader);
         state.wake_all();

@@ -89,6 +89,21 @@ impl ReadOutcome {
 }
 
 impl ReadOutcome {
+    /// A partition as it stands, with nothing read yet.
+    fn empty(partition: &Partition, part: ReadPart) -> Self {
+        Self {
+            place: part.place,
+            records: Ok(Vec::new()),
+            high_watermark: partition.high_watermark(),
+            last_stable_offset: partition.last_stable_offset(),
+            log_start_offset: partition.log().log_start(),
+            aborted: part.committed.then(Vec::new),
+            diverging: None,
+            preferred: None,
+            cut_short: false,
+        }
+    }
+
     /// A partition that the client should read from another replica of.
     fn elsewhere(partition: &Partition, place: usize, node: i32) -> Self {
         Self {
@@ -222,20 +237,9 @@ async fn read_one(
     left: usize,
     nothing_yet: bool,
 ) -> ReadOutcome {
-    let high_watermark = partition.high_watermark();
     let visible_end = partition.visible_end(part.committed);
     let log = partition.log();
-    let mut outcome = ReadOutcome {
-        place: part.place,
-        records: Ok(Vec::new()),
-        high_watermark,
-        last_stable_offset: partition.last_stable_offset(),
-        log_start_offset: log.log_start(),
-        aborted: part.committed.then(Vec::new),
-        diverging: None,
-        preferred: None,
-        cut_short: false,
-    };
+    let mut outcome = ReadOutcome::empty(partition, part);
     if let Err(why) = partition.check(part.current_leader_epoch, part.by_leader) {
         outcome.records = Err(not_served(why));
         return outcome;

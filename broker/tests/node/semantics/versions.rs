@@ -116,7 +116,7 @@ fn what_is_told_are_kafkas_ranges() {
                 .collect();
             let expected: &[_] = match version {
                 ..3 => &[],
-                _ => &[("group.version", 1)],
+                _ => &[("group.version", 1), ("transaction.version", 2)],
             };
             assert_eq!(finalized, expected, "version {version}");
         }

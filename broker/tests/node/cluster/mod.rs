@@ -4,5 +4,6 @@ mod changes;
 mod failover;
 mod nodes;
 mod strangers;
+mod transactions;
 
 pub use nodes::Nodes;

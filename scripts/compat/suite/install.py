@@ -29,7 +29,7 @@ class Installed:
     kafka_jars: Path
     python: Path  # an interpreter that has the Python clients
     franz: Path
-    failover: Path  # a folder with the compiled Java program
+    programs: Path  # a folder with the compiled Java programs
 
 
 class MissingTool(Exception):
@@ -110,14 +110,14 @@ def franz() -> Path:
     return binary
 
 
-def java_failover(jars: Path) -> Path:
-    source = HERE / "java" / "Failover.java"
-    classes = _named_after("failover", source, PEERS / "kafka-pom.xml")
+def java_programs(jars: Path) -> Path:
+    sources = sorted((HERE / "java").glob("*.java"))
+    classes = _named_after("java", *sources, PEERS / "kafka-pom.xml")
     if _remove_if_unfinished(classes):
         return classes
     javac = debian("javac", "openjdk-17-jdk-headless")
-    say("compiling the Java failover program")
-    subprocess.run([javac, "-cp", f"{jars}/*", "-d", classes, source], check=True, stdout=sys.stderr)
+    say("compiling the Java programs")
+    subprocess.run([javac, "-cp", f"{jars}/*", "-d", classes, *sources], check=True, stdout=sys.stderr)
     (classes / ".complete").touch()
     return classes
 
@@ -152,4 +152,4 @@ def corpus() -> Path:
 def everything() -> Installed:
     debian("kcat", "kcat")
     jars = kafka_jars()
-    return Installed(kafka_jars=jars, python=python_clients(), franz=franz(), failover=java_failover(jars))
+    return Installed(kafka_jars=jars, python=python_clients(), franz=franz(), programs=java_programs(jars))

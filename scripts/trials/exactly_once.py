@@ -16,8 +16,9 @@ from pathlib import Path
 from nodes.cluster import Cluster
 from suite import install
 from suite.install import HERE
+from trials.entry import say
 from trials.load import Worker
-from trials.stage import Actor, Committed, Counter, kill_broker, make_topics, read_whole, say
+from trials.stage import Actor, Committed, Counter, kill_broker, make_topics, read_whole
 
 INPUT = "eo-input"
 PARTITIONS = 4

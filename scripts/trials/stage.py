@@ -1,7 +1,5 @@
-"""Programs that are killed and started again, readers of what is committed, and the arguments that such trials share."""
+"""Programs that are killed and started again, and readers of what is committed."""
 
-import argparse
-import os
 import signal
 import subprocess
 import threading
@@ -12,38 +10,12 @@ from pathlib import Path
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from nodes.cluster import Cluster
-from nodes.layout import ROOT, ClusterError, Layout, default_folder
+from nodes.layout import ClusterError
 
 from trials.load import PATIENCE, Worker
 
-# A dead node is noticed within seconds, so that many faults fit into an hour.
-SETTINGS = ("broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500", "replica.lag.time.max.ms=3000")
 END_SECONDS = 60
 READ_SECONDS = 300
-
-
-def say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
-
-
-def stage_arguments(parser: argparse.ArgumentParser, base_port: int) -> None:
-    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"), help="(a new one)")
-    parser.add_argument("--nodes", type=int, default=3, choices=(1, 3), help="(%(default)s)")
-    parser.add_argument("--system", choices=("ottla", "kafka"), default="ottla", help="(%(default)s)")
-    parser.add_argument("--shards", type=int, default=1, metavar="N", help="of each Ottla node (%(default)s)")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a broker setting; may be repeated")
-    parser.add_argument("--ottla", type=Path, default=ROOT / "target" / "release" / "ottla", metavar="FILE", help="(%(default)s)")
-    parser.add_argument("--base-port", type=int, default=base_port, metavar="PORT", help="(%(default)s)")
-    parser.add_argument("--keep", action="store_true", help="leave logs and data behind; they are left anyway when something is wrong")
-
-
-def cluster_of(args: argparse.Namespace, name: str) -> Cluster:
-    # A folder of its own: a cluster that somebody works with isn't touched.
-    folder = default_folder().with_name(f"{default_folder().name}-{name}")
-    settings = [*(SETTINGS if args.nodes > 1 else ()), *args.set]
-    layout = Layout(folder=str(folder), system=args.system, nodes=[], voters=args.nodes, shards=args.shards, drives=args.shards,
-                    base_port=args.base_port, memory="512M", heap="500m", ottla=str(args.ottla.resolve()), settings=settings)
-    return Cluster.up(layout, args.nodes)
 
 
 def make_topics(cluster: Cluster, topics: dict[str, int]) -> None:

@@ -58,7 +58,7 @@ def _still_missing(command: str, package: str) -> str:
     raise MissingTool(f"{command} is still missing after installing {package}")
 
 
-def _named_after(prefix: str, *sources: Path) -> Path:
+def named_after(prefix: str, *sources: Path) -> Path:
     """A cache path that changes with the content of what it is built from."""
     digest = hashlib.sha256()
     for source in sources:
@@ -66,7 +66,7 @@ def _named_after(prefix: str, *sources: Path) -> Path:
     return cache_dir() / f"{prefix}-{digest.hexdigest()[:12]}"
 
 
-def _remove_if_unfinished(folder: Path) -> bool:
+def remove_if_unfinished(folder: Path) -> bool:
     """True when `folder` is complete; an interrupted install is taken away."""
     if (folder / ".complete").exists():
         return True
@@ -82,9 +82,9 @@ def kafka_jars() -> Path:
 
 def python_clients() -> Path:
     requirements = HERE / "python" / "requirements.txt"
-    venv = _named_after("python", requirements)
+    venv = named_after("python", requirements)
     python = venv / "bin" / "python"
-    if _remove_if_unfinished(venv):
+    if remove_if_unfinished(venv):
         return python
     debian("python3", "python3")
     say(f"making {venv} with the Python clients")
@@ -99,9 +99,9 @@ def python_clients() -> Path:
 
 def franz() -> Path:
     module = HERE / "franz"
-    built = _named_after("franz", *sorted(module.glob("*.go")), module / "go.mod", module / "go.sum")
+    built = named_after("franz", *sorted(module.glob("*.go")), module / "go.mod", module / "go.sum")
     binary = built / "franz"
-    if _remove_if_unfinished(built):
+    if remove_if_unfinished(built):
         return binary
     go = debian("go", "golang-go")
     say("building the franz-go driver")
@@ -112,8 +112,8 @@ def franz() -> Path:
 
 def java_programs(jars: Path) -> Path:
     sources = sorted((HERE / "java").glob("*.java"))
-    classes = _named_after("java", *sources, PEERS / "kafka-pom.xml")
-    if _remove_if_unfinished(classes):
+    classes = named_after("java", *sources, PEERS / "kafka-pom.xml")
+    if remove_if_unfinished(classes):
         return classes
     javac = debian("javac", "openjdk-17-jdk-headless")
     say("compiling the Java programs")
@@ -129,7 +129,7 @@ def corpus() -> Path:
     """
     folder = cache_dir() / "gcide"
     text = folder / "gcide.txt"
-    if _remove_if_unfinished(folder):
+    if remove_if_unfinished(folder):
         return text
     folder.mkdir(parents=True)
     say("fetching a text corpus (Debian's dict-gcide)")

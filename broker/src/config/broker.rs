@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::broker_rows;
+use super::coordinators::{self, CoordinatorConfig};
 use super::def::{ConfigError, Def, Effect, Overrides, nearest, parse_bool};
 use super::layers::Layers;
 
@@ -189,6 +190,10 @@ pub struct BrokerConfig {
     pub watermark_checkpoint_interval_ms: u64,
     /// Whether `replica.selector.class` has consumers read from followers in their rack.
     pub rack_aware_reads: bool,
+    /// What coordinators are bound by.
+    pub coordinators: CoordinatorConfig,
+    /// Those of the coordinator of groups.
+    pub groups: group::Settings,
 }
 
 /// Kafka's class for `replica.selector.class` that has consumers read in their own rack (KIP-392).
@@ -232,11 +237,13 @@ impl BrokerConfig {
             rack_aware_reads: layers
                 .get("replica.selector.class")
                 .is_some_and(|class| class.trim().rsplit('.').next() == Some(RACK_AWARE)),
+            coordinators: CoordinatorConfig::resolve(layers)?,
+            groups: coordinators::groups(layers)?,
         })
     }
 }
 
-fn text<'a>(layers: &Layers<'a>, name: &'static str) -> Result<&'a str, ConfigError> {
+pub(super) fn text<'a>(layers: &Layers<'a>, name: &'static str) -> Result<&'a str, ConfigError> {
     let value = layers.get(name).ok_or_else(|| ConfigError::Null {
         scope: "broker",
         name: name.to_owned(),
@@ -245,7 +252,10 @@ fn text<'a>(layers: &Layers<'a>, name: &'static str) -> Result<&'a str, ConfigEr
     Ok(value.trim())
 }
 
-fn number<T: std::str::FromStr>(layers: &Layers<'_>, name: &'static str) -> Result<T, ConfigError> {
+pub(super) fn number<T: std::str::FromStr>(
+    layers: &Layers<'_>,
+    name: &'static str,
+) -> Result<T, ConfigError> {
     let value = text(layers, name)?;
     value.parse().map_err(|_| ConfigError::Invalid {
         name: name.to_owned(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::config::InternalTopic;
 
 fn map(entries: &[(&str, &str)]) -> Overrides {
     entries
@@ -261,6 +262,25 @@ fn every_field_comes_from_its_layer() {
         replica_lag_time_max_ms: 30_000,
         watermark_checkpoint_interval_ms: 5_000,
         rack_aware_reads: false,
+        coordinators: CoordinatorConfig {
+            commit_timeout_ms: 5_000,
+            load_step: 5 << 20,
+            offsets_compression: batch::Compression::None,
+            offsets_topic: InternalTopic {
+                partitions: 50,
+                replication_factor: 3,
+                min_isr: None,
+                segment_bytes: 100 << 20,
+            },
+            transactions_topic: InternalTopic {
+                partitions: 50,
+                replication_factor: 3,
+                min_isr: Some(2),
+                segment_bytes: 100 << 20,
+            },
+            consumer_protocol: true,
+        },
+        groups: group::Settings::default(),
     };
     assert_eq!(config, expected);
 }

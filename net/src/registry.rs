@@ -104,6 +104,8 @@ pub static ADVERTISED: &[ApiRange] = &[
     ApiRange::new(55, "DescribeQuorum", 0, 2, 0),
     ApiRange::new(60, "DescribeCluster", 0, 2, 0),
     ApiRange::new(64, "UnregisterBroker", 0, 0, 0),
+    ApiRange::new(68, "ConsumerGroupHeartbeat", 0, 1, 0),
+    ApiRange::new(69, "ConsumerGroupDescribe", 0, 1, 0),
     ApiRange::new(75, "DescribeTopicPartitions", 0, 0, 0),
     ApiRange::new(80, "AddRaftVoter", 0, 0, 0),
     ApiRange::new(81, "RemoveRaftVoter", 0, 0, 0),

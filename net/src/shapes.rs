@@ -40,6 +40,8 @@ pub(crate) fn of(key: i16) -> Option<&'static Kind> {
         55 => &DESCRIBE_QUORUM,
         60 => &DESCRIBE_CLUSTER,
         64 => &UNREGISTER_BROKER,
+        68 => &CONSUMER_GROUP_HEARTBEAT,
+        69 => &CONSUMER_GROUP_DESCRIBE,
         75 => &DESCRIBE_TOPIC_PARTITIONS,
         80 => &ADD_RAFT_VOTER,
         81 => &REMOVE_RAFT_VOTER,
@@ -579,6 +581,41 @@ static DESCRIBE_CLUSTER: Kind = Struct(&[
 static UNREGISTER_BROKER: Kind = Struct(&[
     // BrokerId
     Field::new(Fixed(4)),
+]);
+
+static CONSUMER_GROUP_HEARTBEAT: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // MemberId
+    Field::new(Held(Width::Two)),
+    // MemberEpoch
+    Field::new(Fixed(4)),
+    // InstanceId
+    Field::new(Held(Width::Two)),
+    // RackId
+    Field::new(Held(Width::Two)),
+    // RebalanceTimeoutMs
+    Field::new(Fixed(4)),
+    // SubscribedTopicNames
+    Field::new(List(&Held(Width::Two))),
+    // SubscribedTopicRegex
+    Field::new(Held(Width::Two)).since(1),
+    // ServerAssignor
+    Field::new(Held(Width::Two)),
+    // TopicPartitions
+    Field::new(List(&Struct(&[
+        // TopicId
+        Field::new(Fixed(16)),
+        // Partitions
+        Field::new(List(&Fixed(4))),
+    ]))),
+]);
+
+static CONSUMER_GROUP_DESCRIBE: Kind = Struct(&[
+    // GroupIds
+    Field::new(List(&Held(Width::Two))),
+    // IncludeAuthorizedOperations
+    Field::new(Fixed(1)),
 ]);
 
 static DESCRIBE_TOPIC_PARTITIONS: Kind = Struct(&[

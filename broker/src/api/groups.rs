@@ -7,9 +7,11 @@
 use std::rc::Rc;
 
 use group::{Ask, Asker, Reply};
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{
-    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    LeaveGroupResponse, SyncGroupRequest, SyncGroupResponse,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest,
+    HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse,
+    SyncGroupRequest, SyncGroupResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use net::connection::Request;
@@ -92,5 +94,27 @@ pub(super) async fn leave(
         Ok(Reply::Leave(response)) => response,
         Ok(other) => stray(&other),
         Err(error) => LeaveGroupResponse::default().with_error_code(error.code()),
+    }
+}
+
+/// Answers ConsumerGroupHeartbeat.
+pub(super) async fn beat(
+    shard: &Rc<Shard>,
+    asker: Asker,
+    request: ConsumerGroupHeartbeatRequest,
+    version: i16,
+) -> ConsumerGroupHeartbeatResponse {
+    let refused = |error: ResponseError| {
+        ConsumerGroupHeartbeatResponse::default().with_error_code(error.code())
+    };
+    if !shard.settings().coordinators.consumer_protocol {
+        return refused(ResponseError::UnsupportedVersion);
+    }
+    let group = request.group_id.clone();
+    let ask = Ask::ConsumerHeartbeat(asker, version, request);
+    match shard.ask_group(&group, ask).await {
+        Ok(Reply::ConsumerHeartbeat(response)) => response,
+        Ok(other) => stray(&other),
+        Err(error) => refused(error.error()),
     }
 }

@@ -4,11 +4,13 @@
 use std::rc::Rc;
 
 use group::{Ask, Reply};
+use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup as DescribedConsumerGroup;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::describe_groups_response::DescribedGroup;
 use kafka_protocol::messages::{
-    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
-    ListGroupsRequest, ListGroupsResponse,
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, DeleteGroupsRequest,
+    DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, ListGroupsRequest,
+    ListGroupsResponse,
 };
 
 use super::groups::stray;
@@ -76,4 +78,23 @@ pub(super) async fn delete(
         });
     }
     DeleteGroupsResponse::default().with_results(results)
+}
+
+/// Answers ConsumerGroupDescribe.
+pub(super) async fn describe_consumer(
+    shard: &Rc<Shard>,
+    request: ConsumerGroupDescribeRequest,
+) -> ConsumerGroupDescribeResponse {
+    let mut groups = Vec::with_capacity(request.group_ids.len());
+    for id in request.group_ids {
+        let ask = Ask::ConsumerDescribe(id.clone());
+        groups.push(match shard.ask_group(&id, ask).await {
+            Ok(Reply::ConsumerDescribe(group)) => group,
+            Ok(other) => stray(&other),
+            Err(error) => DescribedConsumerGroup::default()
+                .with_group_id(id)
+                .with_error_code(error.code()),
+        });
+    }
+    ConsumerGroupDescribeResponse::default().with_groups(groups)
 }

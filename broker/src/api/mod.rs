@@ -124,6 +124,11 @@ impl Api {
             55 => self.respond(request, slot, |q, v| quorum::describe(shard, q, v)).await,
             60 => self.respond(request, slot, async |q, v| cluster::describe(shard, &q, v)).await,
             64 => self.respond(request, slot, |q, _| cluster::unregister(shard, q)).await,
+            68 => {
+                let asker = groups::asker(&request);
+                self.respond(request, slot, |q, v| groups::beat(shard, asker, q, v)).await;
+            }
+            69 => self.respond(request, slot, |q, _| groups_show::describe_consumer(shard, q)).await,
             75 => self.respond(request, slot, async |q, _| topic_partitions::answer(shard, q)).await,
             80 => self.respond(request, slot, |q, _| quorum::add(shard, q)).await,
             81 => self.respond(request, slot, |q, _| quorum::remove(shard, q)).await,

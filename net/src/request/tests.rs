@@ -38,6 +38,8 @@ fn round_trip_of(api: &ApiRange) -> RoundTrip {
         "ListGroups" => round_trip::<ListGroupsRequest>,
         "DeleteGroups" => round_trip::<DeleteGroupsRequest>,
         "OffsetDelete" => round_trip::<OffsetDeleteRequest>,
+        "ConsumerGroupHeartbeat" => round_trip::<ConsumerGroupHeartbeatRequest>,
+        "ConsumerGroupDescribe" => round_trip::<ConsumerGroupDescribeRequest>,
         "ApiVersions" => round_trip::<ApiVersionsRequest>,
         "CreateTopics" => round_trip::<CreateTopicsRequest>,
         "DeleteTopics" => round_trip::<DeleteTopicsRequest>,

@@ -25,19 +25,19 @@ pub(super) const ROWS: &[BrokerRow] = rows! {
     Fixed ["group.max.session.timeout.ms", Int, "1800000", Any, Honoured, "The longest session of a classic member."];
     Fixed ["group.initial.rebalance.delay.ms", Int, "3000", Any, Honoured, "How long a new group waits for members."];
     Fixed ["group.max.size", Int, "2147483647", AtLeast(1), Honoured, "How many members a classic group may have."];
-    Fixed ["group.coordinator.rebalance.protocols", List, "classic,consumer,streams", EachOf(PROTOCOLS), Stored,
+    Fixed ["group.coordinator.rebalance.protocols", List, "classic,consumer,streams", EachOf(PROTOCOLS), Honoured,
            "The group protocols that are served."];
     Fixed ["group.coordinator.threads", Int, "1", AtLeast(1), Stored, "Threads of the group coordinator."];
     Fixed ["group.coordinator.append.linger.ms", Int, "5", AtLeast(0), Stored, "How long a commit gathers others."];
-    Fixed ["group.consumer.session.timeout.ms", Int, "45000", AtLeast(1), Stored, "Session of a consumer member."];
+    Fixed ["group.consumer.session.timeout.ms", Int, "45000", AtLeast(1), Honoured, "Session of a consumer member."];
     Fixed ["group.consumer.min.session.timeout.ms", Int, "45000", AtLeast(1), Stored, "Its least."];
     Fixed ["group.consumer.max.session.timeout.ms", Int, "60000", AtLeast(1), Stored, "Its most."];
-    Fixed ["group.consumer.heartbeat.interval.ms", Int, "5000", AtLeast(1), Stored, "Heartbeat of a consumer member."];
+    Fixed ["group.consumer.heartbeat.interval.ms", Int, "5000", AtLeast(1), Honoured, "Heartbeat of a consumer member."];
     Fixed ["group.consumer.min.heartbeat.interval.ms", Int, "5000", AtLeast(1), Stored, "Its least."];
     Fixed ["group.consumer.max.heartbeat.interval.ms", Int, "15000", AtLeast(1), Stored, "Its most."];
-    Fixed ["group.consumer.max.size", Int, "2147483647", AtLeast(1), Stored, "Members of a consumer group."];
-    Fixed ["group.consumer.assignors", List, "uniform,range", Any, Stored, "The assignors, the first by default."];
-    Fixed ["group.consumer.migration.policy", Text, "bidirectional", OneOf(POLICIES), Stored,
+    Fixed ["group.consumer.max.size", Int, "2147483647", AtLeast(1), Honoured, "Members of a consumer group."];
+    Fixed ["group.consumer.assignors", List, "uniform,range", Any, Honoured, "The assignors, the first by default."];
+    Fixed ["group.consumer.migration.policy", Text, "bidirectional", OneOf(POLICIES), Honoured,
            "Whether groups move between the classic and the consumer protocol."];
     Fixed ["group.share.session.timeout.ms", Int, "45000", AtLeast(1), Stored, "Session of a share member."];
     Fixed ["group.share.min.session.timeout.ms", Int, "45000", AtLeast(1), Stored, "Its least."];

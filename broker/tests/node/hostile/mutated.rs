@@ -30,7 +30,8 @@ use net::registry::{ADVERTISED, FETCH, lookup};
 
 use super::{PATIENCE, Victim};
 use crate::semantics::groups::{
-    commit_request, delete_request, fetch_request as offsets_request, join_request,
+    commit_request, consumer_request, delete_request, fetch_request as offsets_request,
+    join_request,
 };
 use crate::semantics::records::{
     Topic, batch, fetch_request, new_topic, produce_request, topic_name, wanted,
@@ -212,6 +213,10 @@ fn group_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     sample(samples, |_| ListGroupsRequest::default());
     sample(samples, |_| {
         DeleteGroupsRequest::default().with_groups_names(vec![group()])
+    });
+    sample(samples, |v| consumer_request(&group(), &topic.name, v));
+    sample(samples, |_| {
+        ConsumerGroupDescribeRequest::default().with_group_ids(vec![group()])
     });
     sample(samples, |_| delete_request(&group(), &topic.name, &[0]));
 }

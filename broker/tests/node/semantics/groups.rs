@@ -146,6 +146,24 @@ pub fn delete_request(group: &GroupId, topic: &str, indexes: &[i32]) -> OffsetDe
         .with_topics(vec![topic])
 }
 
+/// A ConsumerGroupHeartbeat request of a new member; since version 1 members make their own ids.
+pub fn consumer_request(
+    group: &GroupId,
+    topic: &str,
+    version: i16,
+) -> ConsumerGroupHeartbeatRequest {
+    let member = match version {
+        0 => String::new(),
+        _ => unique("member"),
+    };
+    ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(group.clone())
+        .with_member_id(text(&member))
+        .with_rebalance_timeout_ms(30_000)
+        .with_subscribed_topic_names(Some(vec![topic_name(topic)]))
+        .with_topic_partitions(Some(Vec::new()))
+}
+
 fn committed(connection: &mut Connection, group: &GroupId) -> Vec<(i32, i64)> {
     let answer = connection.call(8, &fetch_request(group, None));
     let topics = answer.groups[0].topics.iter();

@@ -42,7 +42,7 @@ pub(super) struct Exercise<'a> {
 }
 
 /// What clients of Kafka 4.1 find, key by key; the least version is that which is told.
-const KAFKA: [(i16, RangeInclusive<i16>); 35] = [
+const KAFKA: [(i16, RangeInclusive<i16>); 37] = [
     (0, 0..=13),
     (1, 4..=18),
     (2, 1..=10),
@@ -75,6 +75,8 @@ const KAFKA: [(i16, RangeInclusive<i16>); 35] = [
     (55, 0..=2),
     (60, 0..=2),
     (64, 0..=0),
+    (68, 0..=1),
+    (69, 0..=1),
     (75, 0..=0),
     (80, 0..=0),
     (81, 0..=0),
@@ -100,7 +102,15 @@ fn what_is_told_are_kafkas_ranges() {
         }
         if !against_another() {
             assert_eq!(answer.api_keys.len(), KAFKA.len(), "version {version}");
-            assert!(answer.supported_features.is_empty() && answer.finalized_features.is_empty());
+            let finalized = answer.finalized_features.iter();
+            let finalized: Vec<_> = finalized
+                .map(|one| (one.name.as_str(), one.max_version_level))
+                .collect();
+            let expected: &[_] = match version {
+                ..3 => &[],
+                _ => &[("group.version", 1)],
+            };
+            assert_eq!(finalized, expected, "version {version}");
         }
         assert!(!answer.zk_migration_ready);
     }
@@ -163,6 +173,8 @@ impl Exercise<'_> {
             55 => self.describe_quorum(version),
             60 => self.describe_cluster(version),
             64 => self.unregister_broker(version),
+            68 => self.consumer_heartbeat(version),
+            69 => self.consumer_describe(version),
             75 => self.describe_topic_partitions(version),
             80 => self.add_raft_voter(version),
             81 => self.remove_raft_voter(version),

@@ -5,7 +5,8 @@ use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::*;
 
 use super::groups::{
-    commit_request, coordinated, delete_request, fetch_request, join, stable, sync_request,
+    commit_request, consumer_request, coordinated, delete_request, fetch_request, join, stable,
+    sync_request,
 };
 use super::records::topic_name;
 use super::versions::Exercise;
@@ -178,5 +179,35 @@ impl Exercise<'_> {
         let answer = self.connection.call(version, &request);
         assert_eq!(answer.error_code, 0, "version {version}");
         assert_eq!(answer.topics[0].partitions[0].error_code, 0);
+    }
+
+    pub(super) fn consumer_heartbeat(&mut self, version: i16) {
+        let group = coordinated(self.connection, "consumer");
+        let joined = self.connection.call(
+            version,
+            &consumer_request(&group, &self.topic.name, version),
+        );
+        assert_eq!(
+            (joined.error_code, joined.member_epoch),
+            (0, 1),
+            "version {version}: {:?}",
+            joined.error_message
+        );
+        let given = joined.assignment.expect("all of it");
+        assert_eq!(given.topic_partitions[0].topic_id, self.topic.id);
+        assert_eq!(given.topic_partitions[0].partitions, [0, 1]);
+    }
+
+    pub(super) fn consumer_describe(&mut self, version: i16) {
+        let group = coordinated(self.connection, "described");
+        self.connection
+            .call(1, &consumer_request(&group, &self.topic.name, 1));
+        let names = vec![group.clone()];
+        let request = ConsumerGroupDescribeRequest::default().with_group_ids(names);
+        let answer = self.connection.call(version, &request);
+        let row = &answer.groups[0];
+        assert_eq!((row.error_code, &row.group_id), (0, &group));
+        assert_eq!(row.members.len(), 1, "version {version}");
+        assert_eq!(row.members[0].client_id.as_str(), "semantics");
     }
 }

@@ -52,6 +52,8 @@ def reads_and_shares(kit: Kit, library: str, protocol: str):
         first = members.start(library, **options)
         first.wait("has all records and has committed them", lambda one: len(one.records) == 400 and sum(one.committed.values()) == 400)
         expect(sorted(first.values()) == sorted(values), "the records differ from what was produced")
+        # franz-go falls back to the classic protocol where a broker doesn't advertise the other.
+        expect(library != "franz" or _group_type(kit, group) == protocol.title(), f"the group's type is {_group_type(kit, group)}")
         second = members.start(library, **options)
         members.await_shared(PARTITIONS)
         more = fill(kit, topic, PARTITIONS, 400, 40)

@@ -10,13 +10,13 @@ Owns the pipelines and the judgement. What is read with read_committed:
 import random
 import signal
 import time
-from collections import defaultdict
 from pathlib import Path
 
 from nodes.cluster import Cluster
 from suite import install
 from suite.install import HERE
 from trials.entry import say
+from trials.judgement import copy_wrong, difference, ledger_wrong
 from trials.load import Worker
 from trials.stage import Actor, Committed, Counter, kill_broker, make_topics, read_whole
 
@@ -91,14 +91,14 @@ class Pipelines:
 
 
 class Trial:
-    def __init__(self, cluster: Cluster, pipelines: Pipelines, rate: float, seed: int):
-        self.cluster, self.pipelines = cluster, pipelines
+    def __init__(self, cluster: Cluster, pipelines: Pipelines, rate: float, seed: int, isolation: str):
+        self.cluster, self.pipelines, self.isolation = cluster, pipelines, isolation
         self.random = random.Random(seed)
         self.findings: list[str] = []
         topics = pipelines.topics()
         make_topics(cluster, topics | {INPUT: PARTITIONS})
         self.input = Counter(cluster.bootstrap, INPUT, PARTITIONS, rate, lambda number: str(number // PARTITIONS))
-        self.reader = Committed(cluster.bootstrap, topics)
+        self.reader = Committed(cluster.bootstrap, topics, isolation)
 
     def start(self) -> None:
         for worker in (self.input, self.reader):
@@ -177,55 +177,20 @@ class Trial:
 
     def judge(self) -> None:
         bootstrap = self.cluster.bootstrap
-        final = {at: read_whole(bootstrap, *at) for at in self.reader.read}
+        final = {at: read_whole(bootstrap, *at, self.isolation) for at in self.reader.read}
         for at, rows in final.items():
             if different := difference(self.reader.read[at], rows):
                 self.findings.append(f"{at[0]}-{at[1]}, who has read all the time saw something else than who reads in the end: {different}")
         for client, topic in self.pipelines.copies.items():
             for partition in self.pipelines.copied(client):
                 wanted = [value for _, _, value in read_whole(bootstrap, INPUT, partition)]
-                if wrong := first_wrong([value for _, _, value in final[topic, partition]], wanted):
+                if wrong := copy_wrong([value for _, _, value in final[topic, partition]], wanted):
                     self.findings.append(f"{client}'s copy of partition {partition}: {wrong}")
         for client, ledger in self.pipelines.ledgers.items():
             topic = f"eo-{ledger.name}"
-            self.findings += ledger_wrong(ledger, [[value.decode() for _, _, value in final[topic, partition]] for partition in range(PARTITIONS)])
+            self.findings += ledger_wrong(ledger.name, ledger.said, [[value.decode() for _, _, value in final[topic, partition]] for partition in range(PARTITIONS)])
 
 
 def check(worker: Worker) -> None:
     if worker.died is not None:
         raise RuntimeError(f"{worker.name} died") from worker.died
-
-
-def difference(live: list, final: list) -> str:
-    if live == final:
-        return ""
-    at = next((number for number, (one, other) in enumerate(zip(live, final, strict=False)) if one != other), min(len(live), len(final)))
-    return f"{len(live)} and {len(final)} records, from number {at} on: {live[at:at + 2]} and {final[at:at + 2]}"
-
-
-def first_wrong(got: list[bytes], wanted: list[bytes]) -> str:
-    if got == wanted:
-        return ""
-    at = next((number for number, (one, other) in enumerate(zip(got, wanted, strict=False)) if one != other), min(len(got), len(wanted)))
-    return f"{len(got)} records in place of {len(wanted)}; record {at} is {got[at:at + 3]}, wanted {wanted[at:at + 3]}; {len(got) - len(set(got))} are doubled"
-
-
-def ledger_wrong(ledger: Ledger, partitions: list[list[str]]) -> list[str]:
-    found: list[str] = []
-    seen: dict[int, list[int]] = defaultdict(list)
-    counts: dict[int, int] = {}
-    for partition, values in enumerate(partitions):
-        last = (-1, -1)
-        for value in values:
-            _, number, index, count = value.split(":")
-            if (int(number), int(index)) <= last:
-                found.append(f"{ledger.name}, partition {partition}: {value} comes after transaction {last[0]}, index {last[1]}")
-            last = (int(number), int(index))
-            seen[last[0]].append(last[1])
-            counts[last[0]] = int(count)
-    for number, indexes in seen.items():
-        if sorted(indexes) != list(range(counts[number])):
-            found.append(f"{ledger.name}: of transaction {number} are there {sorted(indexes)} of {counts[number]} ({ledger.said.get(number)})")
-    found += [f"{ledger.name}: transaction {number} was committed and isn't there" for number, what in ledger.said.items() if what == "committed" and number not in seen]
-    found += [f"{ledger.name}: transaction {number} was aborted and is there" for number, what in ledger.said.items() if what == "aborted" and number in seen]
-    return found

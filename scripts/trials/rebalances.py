@@ -23,6 +23,7 @@ from nodes.layout import ClusterError
 from suite import install
 from suite.install import HERE
 from trials.entry import say
+from trials.judgement import shared_in_generation, shared_in_time
 from trials.load import PATIENCE, Worker
 from trials.stage import Actor, Counter, make_topics
 
@@ -198,16 +199,7 @@ class Crowd:
             return sum(count - 1 for offsets in self.delivered.values() for count in offsets.values())
 
     def doubly_owned(self) -> list[str]:
-        if self.protocol == "classic":
-            return [f"in generation {generation} partition {partition} is of {sorted(names)}"
-                    for generation, partitions in self.generations.items() for partition, names in partitions.items() if len(names) > 1]
-        found = []
-        for partition, spans in self.spans.items():
-            spans.sort()
-            for (_, end, one, lost), (began, _, other, _) in zip(spans, spans[1:], strict=False):
-                if began < end and not lost:
-                    found.append(f"partition {partition} is of {one} until {end:.3f} and of {other} from {began:.3f}")
-        return found
+        return shared_in_generation(self.generations) if self.protocol == "classic" else shared_in_time(self.spans)
 
     def pauses(self) -> list[float]:
         """For how long a partition had no owner when it went from one to another, unless somebody was killed in the time before."""

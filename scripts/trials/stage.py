@@ -120,14 +120,14 @@ Record = tuple[int, bytes | None, bytes]  # offset, key, value
 class Committed(Worker):
     """Reads what is committed, from the beginning and then what comes, for the whole trial."""
 
-    def __init__(self, bootstrap: str, topics: dict[str, int]):
+    def __init__(self, bootstrap: str, topics: dict[str, int], isolation: str = "read_committed"):
         super().__init__("reader")
-        self.bootstrap, self.topics = bootstrap, topics
+        self.bootstrap, self.topics, self.isolation = bootstrap, topics, isolation
         self.read: dict[tuple[str, int], list[Record]] = {(topic, partition): [] for topic, count in topics.items() for partition in range(count)}
         self.wrong: list[str] = []
 
     def work(self) -> None:
-        client = committed_reader(self.bootstrap)
+        client = committed_reader(self.bootstrap, **{"isolation.level": self.isolation})
         client.assign([TopicPartition(topic, partition, 0) for topic, partition in self.read])
         while not self.stopping.is_set():
             for message in client.consume(500, 0.2):

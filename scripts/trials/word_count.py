@@ -16,6 +16,7 @@ from nodes.cluster import Cluster
 from suite import install
 from suite.install import HERE, PEERS
 from trials.entry import say
+from trials.judgement import counts_wrong
 from trials.stage import Actor, Committed, Counter, kill_broker, make_topics, read_whole
 
 INPUT, OUTPUT = "lines", "counts"
@@ -126,7 +127,4 @@ class Trial:
                 self.findings.append(f"partition {partition}: who has read all the time saw something else than who reads in the end")
             for _, key, value in rows:
                 counts[key.decode()].append(struct.unpack(">q", value)[0])
-        for word in sorted(self.sent.keys() | counts.keys()):
-            if counts[word] != list(range(1, self.sent[word] + 1)):
-                wrong = next((at for at, count in enumerate(counts[word], 1) if count != at), len(counts[word]) + 1)
-                self.findings.append(f"{word}: {len(counts[word])} changes for {self.sent[word]} times; number {wrong} is {counts[word][wrong - 1:wrong + 2]}")
+        self.findings += counts_wrong(self.sent, counts)

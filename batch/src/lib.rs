@@ -19,6 +19,7 @@ mod header;
 mod open;
 mod recompress;
 mod records;
+mod retain;
 mod snappy;
 mod stamp;
 mod varint;
@@ -33,6 +34,7 @@ pub use error::{BatchError, ErrorClass, RecordFault};
 pub use open::{Open, ProducerFields, stamp_producer};
 pub use recompress::recompress;
 pub use records::{Headers, Record, RecordHeader, Records, RecordsIter};
+pub use retain::{Horizon, Retained, emptied, retain};
 pub use stamp::{stamp, stamp_append_time, stamp_create_time};
 pub use view::{Batch, BatchInfo, Batches, batches};
 

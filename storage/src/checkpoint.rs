@@ -28,6 +28,8 @@ pub(crate) struct Checkpoint {
     pub(crate) time_entries: usize,
     /// Whether the owner gave a snapshot, which is then in a file of this offset.
     pub(crate) snapshot: bool,
+    /// Where the log was compacted up to. The first releases don't say it: then nowhere.
+    pub(crate) compacted: i64,
 }
 
 /// Why a checkpoint was not believed.
@@ -57,6 +59,7 @@ impl Checkpoint {
             .with("index.entries", self.offset_entries)
             .with("timeindex.entries", self.time_entries)
             .with("snapshot", u8::from(self.snapshot))
+            .with("compacted.offset", self.compacted)
             .encode()
     }
 
@@ -80,6 +83,7 @@ impl Checkpoint {
             offset_entries: file.number("index.entries")?,
             time_entries: file.number("timeindex.entries")?,
             snapshot: file.number::<u8>("snapshot")? != 0,
+            compacted: file.number("compacted.offset").unwrap_or(0),
         };
         let sane = read.segment >= 0
             && read.offset >= read.segment
@@ -109,6 +113,7 @@ mod tests {
         offset_entries: 3,
         time_entries: 2,
         snapshot: true,
+        compacted: 90,
     };
 
     #[test]

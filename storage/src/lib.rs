@@ -12,6 +12,7 @@
 
 mod budget;
 mod checkpoint;
+mod compact;
 mod config;
 mod drive;
 mod end;
@@ -35,13 +36,17 @@ mod tail;
 mod watermarks;
 
 pub use budget::TailBudget;
+pub use compact::plan::Compactable;
+pub use compact::transactions::{Aborted, LastWritten, Writers};
 pub use config::{DriveConfig, LogConfig};
 pub use drive::{Drive, Health, LogDir};
 pub use end::LogEnd;
 pub use error::{
     AppendError, DriveError, DriveFailed, LogError, LogFailure, ReadError, UnknownVersion,
 };
-pub use log::{ColdRead, Log, LogOwner, Read, ReplayEvent, Retained, TimedOffset};
+pub use log::{
+    ColdRead, Compacted, Log, LogOwner, Read, ReplayEvent, Retained, Round, TimedOffset,
+};
 pub use metrics::{DriveMetrics, LATENCY_BUCKETS, Latency, LogMetrics};
 pub use name::{LogName, id_text, parse_id};
 pub use recovery::BATCH_MAX;

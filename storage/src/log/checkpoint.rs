@@ -133,6 +133,7 @@ impl LogInner {
             offset_entries: segment.indexes.offsets.len(),
             time_entries: segment.indexes.times.len(),
             snapshot: snapshot.is_some(),
+            compacted: state.compacted,
         };
         drop(segment);
         Some(Captured {
@@ -160,6 +161,7 @@ impl LogInner {
         {
             let state = &mut *self.state.borrow_mut();
             state.start = state.start.max(known.log_start);
+            state.vouched = known.segment;
             state.since_checkpoint = state.since_checkpoint.saturating_sub(captured.covers);
         }
         self.drive.meter(|metrics| metrics.checkpoints += 1);

@@ -60,6 +60,10 @@ pub(crate) struct State {
     pub(crate) since_checkpoint: u64,
     /// Whether anything changed that the last checkpoint doesn't say.
     pub(crate) changed: bool,
+    /// Base offset of the segment that the checkpoint on the drive says was active.
+    pub(crate) vouched: i64,
+    /// Where it was compacted up to.
+    pub(crate) compacted: i64,
     /// How often appended batches were taken back.
     pub(crate) refusals: u64,
 }

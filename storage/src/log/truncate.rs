@@ -12,6 +12,7 @@ use std::rc::Rc;
 use crate::checkpoint::Checkpoint;
 use crate::error::LogError;
 use crate::listing::{Listing, remove_if_there};
+use crate::log::compact::Hold;
 use crate::log::open::replay_state;
 use crate::log::{Log, LogInner, ReplayEvent};
 use crate::name::CHECKPOINT_FILE;
@@ -40,6 +41,7 @@ impl Log {
     ) -> Result<i64, LogError> {
         let log = &self.0;
         let offset = offset.max(0);
+        let _hold = Hold::on(log);
         loop {
             log.check_usable()?;
             log.settled().await;
@@ -62,6 +64,7 @@ impl Log {
     /// Whoever calls it appends nothing until it comes back.
     pub async fn start_over(&self, offset: i64) -> Result<(), LogError> {
         let log = &self.0;
+        let _hold = Hold::on(log);
         loop {
             log.check_usable()?;
             log.settled().await;
@@ -224,9 +227,12 @@ impl LogInner {
                 offset_entries: 0,
                 time_entries: 0,
                 snapshot: owned,
+                compacted: state.compacted.min(cut.end),
             }
         };
-        self.put(CHECKPOINT_FILE, known.encode()).await
+        self.put(CHECKPOINT_FILE, known.encode()).await?;
+        self.state.borrow_mut().vouched = known.segment;
+        Ok(())
     }
 
     /// Takes the segments behind the cut out of the log, and gives them back, oldest first.
@@ -292,6 +298,7 @@ impl LogInner {
             None => cut.end,
         };
         state.end.cut_to(cut.end);
+        state.compacted = state.compacted.min(cut.end);
         // Where nothing stays, no epoch does.
         let known = cut.last.as_ref().map_or(0, |_| cut.end);
         state.epochs.truncate_end(known);

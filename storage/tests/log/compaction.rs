@@ -591,7 +591,8 @@ fn a_kill_at_any_step_of_a_swap_leaves_the_old_log_or_the_new_one() {
         for removed in 0..=others.len() {
             let names: Vec<_> = others[..removed]
                 .iter()
-                .map(|path| path.file_name().unwrap().to_owned());
+                .map(|path| path.file_name().unwrap().to_owned())
+                .collect();
             let swap = write(".swap", compacted.len());
             let (left, segments) = opened(&old, &at, |folder| {
                 swap(folder);

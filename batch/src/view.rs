@@ -8,6 +8,7 @@ use crate::attributes::Attributes;
 use crate::codec::DecompressLimit;
 use crate::error::BatchError;
 use crate::header::{CRC_START, MAGIC_AT, MIN_LENGTH, RawHeader};
+use crate::marker::Marker;
 use crate::records::Records;
 use crate::{HEADER_LEN, LOG_OVERHEAD, MAGIC, NO_PRODUCER_ID, NO_SEQUENCE};
 
@@ -167,6 +168,7 @@ impl<'a> Batch<'a> {
             base_sequence: self.base_sequence(),
             last_sequence: self.last_sequence(),
             record_count: self.record_count(),
+            marker: Marker::of(self),
         }
     }
 
@@ -221,6 +223,8 @@ pub struct BatchInfo {
     pub last_sequence: i32,
     /// How many records the batch holds.
     pub record_count: i32,
+    /// The end of a transaction, if that is what it is.
+    pub marker: Option<Marker>,
 }
 
 impl BatchInfo {

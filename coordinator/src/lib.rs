@@ -11,6 +11,7 @@
 
 mod placement;
 mod record;
+pub mod wire;
 mod world;
 
 pub use placement::{java_hash, partition_for};

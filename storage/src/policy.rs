@@ -140,6 +140,7 @@ mod tests {
             base_sequence: -1,
             last_sequence: -1,
             record_count: 1,
+            marker: None,
         }
     }
 

@@ -8,7 +8,7 @@ use replica::NotServed;
 use storage::{AppendError, ReadError};
 
 use crate::partition::{AckError, ProduceError};
-use crate::producers::SequenceError;
+use crate::producers::ProducerError;
 use crate::shard::PartitionUnavailable;
 
 /// A refusal as a client sees it: a code, and a sentence where the protocol has room for one.
@@ -58,12 +58,7 @@ impl From<PartitionUnavailable> for Refusal {
 impl From<ProduceError> for Refusal {
     fn from(error: ProduceError) -> Self {
         let code = match &error {
-            ProduceError::Sequence(SequenceError::OutOfOrder { .. }) => {
-                ResponseError::OutOfOrderSequenceNumber
-            }
-            ProduceError::Sequence(SequenceError::OldEpoch { .. }) => {
-                ResponseError::InvalidProducerEpoch
-            }
+            ProduceError::Producer(why) => producer_code(why),
             ProduceError::Append(append) => append_code(append),
             ProduceError::NotServed(why) => not_served(*why),
         };
@@ -79,6 +74,16 @@ impl From<AckError> for Refusal {
             AckError::NotLeader => ResponseError::NotLeaderOrFollower,
         };
         Self::with(code, error.to_string())
+    }
+}
+
+/// The code of what a producer's state stands against.
+fn producer_code(error: &ProducerError) -> ResponseError {
+    match error {
+        ProducerError::OutOfOrder { .. } => ResponseError::OutOfOrderSequenceNumber,
+        ProducerError::OldEpoch { .. } => ResponseError::InvalidProducerEpoch,
+        ProducerError::NotTransactional { .. } => ResponseError::InvalidTxnState,
+        ProducerError::OldCoordinator { .. } => ResponseError::TransactionCoordinatorFenced,
     }
 }
 

@@ -193,7 +193,7 @@ impl Shard {
         }
     }
 
-    /// Asks the controller for a change, and waits until it is in force on every shard of this node.
+    /// Asks the controller, and waits until what that changed is in force on every shard of this node.
     pub(super) async fn ask_in_force(self: &Rc<Self>, call: Call) -> Result<Reply, ControlError> {
         self.run_on(CONTROL_SHARD, move |shard| {
             let shard = Rc::clone(shard);
@@ -254,7 +254,7 @@ impl Shard {
     /// # Errors
     /// [`ControlError`].
     pub async fn describe_quorum(self: &Rc<Self>) -> Result<QuorumState, ControlError> {
-        match self.ask_controller(Call::DescribeQuorum).await? {
+        match self.ask_in_force(Call::DescribeQuorum).await? {
             Reply::Quorum(state) => Ok(state),
             other => Err(unexpected(other)),
         }
@@ -269,21 +269,10 @@ impl Shard {
             true => Call::AddVoter(node),
             false => Call::RemoveVoter(node),
         };
-        match self.ask_controller(call).await? {
+        match self.ask_in_force(call).await? {
             Reply::Done => Ok(()),
             other => Err(unexpected(other)),
         }
-    }
-
-    async fn ask_controller(self: &Rc<Self>, call: Call) -> Result<Reply, ControlError> {
-        self.run_on(CONTROL_SHARD, move |shard| {
-            let shard = Rc::clone(shard);
-            async move {
-                let control = shard.control_here().ok_or(ControlError::Starting)?;
-                Ok(control.ask(&shard, call, COMMAND_LIMIT).await?)
-            }
-        })
-        .await
     }
 }
 

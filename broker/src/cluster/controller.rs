@@ -38,7 +38,7 @@ impl Cluster {
 }
 
 impl Reply {
-    fn refused(error: &MetaError) -> Self {
+    fn failed(error: &ControlError) -> Self {
         Self::Refused {
             code: error.code(),
             message: error.to_string(),
@@ -116,15 +116,9 @@ impl Control {
             }) => reply(value, offset),
             Ok(Decided {
                 value: Err(error), ..
-            }) => Reply::refused(&error),
+            }) => Reply::failed(&error.into()),
             Err(ProposeError::NotLeader(_)) => self.not_controller(),
-            Err(error) => {
-                let error = ControlError::from(error);
-                Reply::Refused {
-                    code: error.code(),
-                    message: error.to_string(),
-                }
-            }
+            Err(error) => Reply::failed(&error.into()),
         }
     }
 
@@ -182,10 +176,7 @@ impl Control {
         match decided {
             Ok((answer, offset)) => Reply::Changed { answer, offset },
             Err(ControlError::NotCommitted(ProposeError::NotLeader(_))) => self.not_controller(),
-            Err(error) => Reply::Refused {
-                code: error.code(),
-                message: error.to_string(),
-            },
+            Err(error) => Reply::failed(&error),
         }
     }
 

@@ -149,11 +149,26 @@ impl Partition {
             Err(AckError::NotEnoughReplicas)
         };
         let state = &mut *self.state.borrow_mut();
-        state.work.high_watermark = high_watermark;
-        match state.uncommitted.reached(high_watermark, &outcome) {
+        let committed_before = std::mem::replace(&mut state.work.high_watermark, high_watermark);
+        state.producers.committed(high_watermark);
+        let visible = state.uncommitted.reached(high_watermark, &outcome);
+        match visible {
             // It went back, or over batches from before this process.
             0 => state.waiters.wake_all(),
             visible => state.waiters.arrived(visible),
+        }
+        let held_back = state.producers.first_unstable(high_watermark);
+        let last_stable = held_back.unwrap_or(high_watermark).min(high_watermark);
+        let before = std::mem::replace(&mut state.last_stable, last_stable);
+        if last_stable == before {
+            return;
+        }
+        // How much a transaction's end makes visible nobody has counted.
+        match held_back {
+            None if visible > 0 && before == committed_before => {
+                state.stable_waiters.arrived(visible);
+            }
+            _ => state.stable_waiters.wake_all(),
         }
     }
 
@@ -161,7 +176,7 @@ impl Partition {
         let state = &mut *self.state.borrow_mut();
         state.unstable.fail_waiting(&AckError::NotLeader);
         state.uncommitted.fail_waiting(&AckError::NotLeader);
-        state.waiters.wake_all();
+        state.wake_all();
     }
 
     fn cut(&self, cut: Cut) {
@@ -190,7 +205,7 @@ impl Partition {
         let held = {
             let state = &mut *self.state.borrow_mut();
             state.work.cutting = None;
-            state.waiters.wake_all();
+            state.wake_all();
             state.work.held.take()
         };
         self.act(|replica, log, out| replica.truncated(log, clock_ms(), out));
@@ -220,7 +235,7 @@ impl Partition {
         let state = &mut *self.state.borrow_mut();
         match rebuilt {
             Some(producers) => state.producers = producers,
-            None => state.producers.truncate_to(end),
+            None => state.producers.take_back(end),
         }
         state.unstable.fail_above(end, &AckError::NotLeader);
         state.uncommitted.fail_above(end, &AckError::NotLeader);

@@ -12,6 +12,7 @@ mod effects;
 mod followed;
 mod following;
 mod given;
+mod own;
 mod peers;
 mod pending;
 mod questions;
@@ -32,7 +33,7 @@ use storage::{AppendError, Log, LogConfig, LogEnd, LogFailure, LogOwner, Waterma
 use uuid::Uuid;
 
 use crate::config::{TimestampType, TopicConfig};
-use crate::producers::{Producers, SequenceError, Verdict};
+use crate::producers::{ProducerError, Producers, Verdict};
 pub use clock::clock_ms;
 use effects::Work;
 pub use following::RecordsError;
@@ -60,9 +61,9 @@ pub struct PartitionId {
 /// Why a batch was not appended.
 #[derive(Debug, thiserror::Error)]
 pub enum ProduceError {
-    /// The producer's sequence or epoch does not fit.
+    /// What its producer wrote before, or its open transaction, stands against it.
     #[error(transparent)]
-    Sequence(#[from] SequenceError),
+    Producer(#[from] ProducerError),
     /// The log takes nothing now.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -118,6 +119,10 @@ struct State {
     /// Batches above the high watermark.
     uncommitted: Pending,
     waiters: Waiters,
+    /// Those of readers who want only what no open transaction holds back.
+    stable_waiters: Waiters,
+    /// The last stable offset as those were told last.
+    last_stable: i64,
     config: Rc<TopicConfig>,
     work: Work,
     /// Whether there are other replicas.
@@ -126,6 +131,14 @@ struct State {
     given: (i32, i32),
     /// Log end, high watermark and log start as the followers' sender was told last.
     told: (i64, i64, i64),
+}
+
+impl State {
+    /// The partition changed, so that whoever waits for data should look again.
+    fn wake_all(&mut self) {
+        self.waiters.wake_all();
+        self.stable_waiters.wake_all();
+    }
 }
 
 /// One replica of a partition.
@@ -171,6 +184,8 @@ impl Partition {
                 unstable: Pending::default(),
                 uncommitted: Pending::default(),
                 waiters: Waiters::default(),
+                stable_waiters: Waiters::default(),
+                last_stable: -1,
                 config,
                 replicated: false,
                 given: (-1, -1),
@@ -322,9 +337,15 @@ impl Partition {
         }
     }
 
-    /// Adds a fetch that waits for more data here.
-    pub fn watch(&self, waiter: &Rc<Waiter>) {
-        self.state.borrow_mut().waiters.add(waiter);
+    /// Adds a fetch that waits for more data here; `committed` if it may read only up to the last stable
+    /// offset.
+    pub fn watch(&self, waiter: &Rc<Waiter>, committed: bool) {
+        let state = &mut *self.state.borrow_mut();
+        if committed {
+            state.stable_waiters.add(waiter);
+        } else {
+            state.waiters.add(waiter);
+        }
     }
 
     /// Forgets producers that have been silent for `expiration_ms`.
@@ -345,7 +366,7 @@ impl Partition {
         (
             state.producers.len(),
             state.uncommitted.len(),
-            state.waiters.len(),
+            state.waiters.len() + state.stable_waiters.len(),
         )
     }
 
@@ -355,7 +376,7 @@ impl Partition {
         let mut state = self.state.borrow_mut();
         state.unstable.fail_above(i64::MIN, &why);
         state.uncommitted.fail_above(i64::MIN, &why);
-        state.waiters.wake_all();
+        state.wake_all();
         self.starts.notify_waiters();
     }
 }
@@ -391,7 +412,11 @@ pub fn log_config(config: &TopicConfig) -> LogConfig {
 impl LogOwner for Partition {
     fn moved(&self, _end: LogEnd) {
         let stable = self.log.stable_end();
-        self.state.borrow_mut().unstable.reached(stable, &Ok(()));
+        {
+            let state = &mut *self.state.borrow_mut();
+            state.unstable.reached(stable, &Ok(()));
+            state.producers.settled(stable);
+        }
         self.log_moved();
     }
 
@@ -400,7 +425,7 @@ impl LogOwner for Partition {
         let stable = self.log.stable_end();
         {
             let mut state = self.state.borrow_mut();
-            state.producers.truncate_to(end);
+            state.producers.take_back(end);
             let why = AckError::NotWritten(match failure {
                 LogFailure::Refused { .. } => "the drive is full".to_owned(),
                 LogFailure::DriveFailed(failed) => failed.to_string(),
@@ -409,7 +434,7 @@ impl LogOwner for Partition {
             let lost = if offline { i64::MIN } else { stable };
             state.unstable.fail_above(stable, &why);
             state.uncommitted.fail_above(lost, &why);
-            state.waiters.wake_all();
+            state.wake_all();
         }
         if matches!(failure, LogFailure::Refused { .. }) {
             self.act(|replica, log, out| replica.log_cut(log, clock_ms(), out));

@@ -6,6 +6,7 @@ use replica::{FollowerStatus, LeaderHint, NotServed};
 use storage::{LogError, Retained};
 
 use super::{Partition, View, clock_ms};
+use crate::producers::Description;
 
 impl Partition {
     /// The epoch of the present leader, stamped on what is appended; -1 before the first assignment.
@@ -17,6 +18,23 @@ impl Partition {
     /// written end of the log, or the flushed one where the topic asks for a flush of each batch.
     pub fn high_watermark(&self) -> i64 {
         self.state.borrow().replica.high_watermark()
+    }
+
+    /// The offset below which every transaction has ended, and everything is committed: where readers
+    /// stop who want only what counts. Never above [`high_watermark`](Self::high_watermark).
+    pub fn last_stable_offset(&self) -> i64 {
+        let state = self.state.borrow();
+        let high_watermark = state.replica.high_watermark();
+        match state.producers.first_unstable(high_watermark) {
+            // What began below the log's start can't hold back what is above it.
+            Some(first) => first.max(self.log.log_start()).min(high_watermark),
+            None => high_watermark,
+        }
+    }
+
+    /// Who has written here, of those that are known.
+    pub fn producers(&self) -> Vec<Description> {
+        self.state.borrow().producers.describe().collect()
     }
 
     /// Whether this replica leads and may append.

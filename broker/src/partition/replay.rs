@@ -18,6 +18,10 @@ pub fn replay(
                 tracing::warn!(topic, partition, %error, "producers are forgotten");
             }
         },
-        ReplayEvent::Batch(info) => producers.record(&info, now_ms),
+        ReplayEvent::Batch(info) => {
+            producers.record(&info, now_ms);
+            // It is on the drive.
+            producers.settled(i64::MAX);
+        }
     }
 }

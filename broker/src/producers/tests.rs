@@ -37,7 +37,7 @@ fn a_retry_of_one_of_the_last_five_gets_its_first_offset() {
     let too_old = info(9, 0, 10, 10, 0);
     assert_eq!(
         producers.check(&too_old),
-        Err(SequenceError::OutOfOrder {
+        Err(ProducerError::OutOfOrder {
             producer_id: 9,
             expected: 70,
             found: 10
@@ -51,7 +51,7 @@ fn a_gap_is_refused() {
     producers.record(&info(9, 0, 0, 3, 0), 5);
     assert_eq!(
         producers.check(&info(9, 0, 4, 1, 0)),
-        Err(SequenceError::OutOfOrder {
+        Err(ProducerError::OutOfOrder {
             producer_id: 9,
             expected: 3,
             found: 4
@@ -65,7 +65,7 @@ fn a_batch_that_overlaps_a_remembered_one_but_differs_is_refused() {
     producers.record(&info(9, 0, 0, 3, 0), 5);
     assert!(matches!(
         producers.check(&info(9, 0, 0, 2, 0)),
-        Err(SequenceError::OutOfOrder {
+        Err(ProducerError::OutOfOrder {
             expected: 3,
             found: 0,
             ..
@@ -79,13 +79,13 @@ fn a_new_epoch_begins_at_zero_and_an_old_one_is_fenced() {
     producers.record(&info(9, 3, 0, 1, 0), 5);
     assert!(matches!(
         producers.check(&info(9, 4, 1, 1, 0)),
-        Err(SequenceError::OutOfOrder { .. })
+        Err(ProducerError::OutOfOrder { .. })
     ));
     assert_eq!(producers.check(&info(9, 4, 0, 1, 0)), Ok(Verdict::Append));
     producers.record(&info(9, 4, 0, 1, 1), 5);
     assert_eq!(
         producers.check(&info(9, 3, 1, 1, 0)),
-        Err(SequenceError::OldEpoch {
+        Err(ProducerError::OldEpoch {
             producer_id: 9,
             current: 4,
             found: 3
@@ -116,9 +116,9 @@ fn what_was_taken_back_may_be_sent_again() {
     let mut producers = Producers::default();
     producers.record(&info(9, 0, 0, 2, 0), 5);
     producers.record(&info(9, 0, 2, 2, 2), 5);
-    producers.truncate_to(2);
+    producers.take_back(2);
     assert_eq!(producers.check(&info(9, 0, 2, 2, 0)), Ok(Verdict::Append));
-    producers.truncate_to(0);
+    producers.take_back(0);
     assert!(producers.is_empty());
 }
 

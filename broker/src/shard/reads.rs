@@ -176,7 +176,7 @@ impl Shard {
         for part in parts {
             match self.partition(part.partition) {
                 Ok(partition) if partition.high_watermark() == part.seen => {
-                    partition.watch(&waiter);
+                    partition.watch(&waiter, false);
                 }
                 _ => return,
             }

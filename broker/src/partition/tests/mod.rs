@@ -4,3 +4,4 @@
 mod leading;
 mod pair;
 mod taking;
+mod transactions;

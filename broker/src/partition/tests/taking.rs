@@ -147,7 +147,7 @@ fn a_fetch_that_waits_is_woken_by_the_high_watermark() {
         pair.assign(0, &[0, 1]);
         let waiters = [0, 1].map(|at: usize| {
             let waiter = Waiter::new(1);
-            pair.nodes[at].partition.watch(&waiter);
+            pair.nodes[at].partition.watch(&waiter, false);
             waiter
         });
         append(&pair.nodes[0].partition, 2, None, true).unwrap();

@@ -1,0 +1,128 @@
+//! The coordinator of one partition of `__consumer_offsets`.
+
+use std::convert::Infallible;
+
+use coordinator::{Core, Out, Replayed, Token, World};
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::ConsumerGroupHeartbeatResponse;
+use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup;
+
+use crate::ask::{Ask, Reply};
+use crate::settings::Settings;
+use crate::state::{Figures, State};
+use crate::step::{Name, Step};
+use crate::timers::Timers;
+
+/// What a timer is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// The session of a member of a classic group, or of one that was given an id and hasn't joined.
+    Session(Name, Name),
+    /// The end of a classic group's joining.
+    Join(Name),
+    /// The end of the time in which the members of a classic group have to ask for their assignment.
+    Sync(Name),
+}
+
+/// The coordinator of one partition of `__consumer_offsets`.
+#[derive(Debug)]
+pub struct Groups {
+    settings: Settings,
+    timers: Timers<Timer>,
+    state: State,
+}
+
+impl Groups {
+    /// What was done, and what there is. Looks at every group.
+    pub fn figures(&self) -> Figures {
+        self.state.figures()
+    }
+}
+
+impl Core for Groups {
+    type Ask = Ask;
+    type Reply = Reply;
+    type Effect = Infallible;
+    type Settings = Settings;
+
+    fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            timers: Timers::default(),
+            state: State::default(),
+        }
+    }
+
+    fn set_settings(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    fn replay(&mut self, record: &Replayed<'_>) -> Result<(), String> {
+        self.state.replay(record).map_err(|error| error.to_string())
+    }
+
+    fn transaction_ended(&mut self, producer_id: i64, _producer_epoch: i16, committed: bool) {
+        self.state.offsets.transaction_ended(producer_id, committed);
+    }
+
+    fn loaded(&mut self, world: &mut World<'_>, out: &mut Out<Self>) {
+        let step = &mut Step::new(world, &self.settings, &mut self.timers, out);
+        self.state.loaded_classic(step);
+        self.state.sweeps.begin(step);
+    }
+
+    fn ask(&mut self, world: &mut World<'_>, from: Token, ask: Ask, out: &mut Out<Self>) {
+        let step = &mut Step::new(world, &self.settings, &mut self.timers, out);
+        let state = &mut self.state;
+        match ask {
+            Ask::Join(asker, version, request) => state.join(step, from, &asker, version, request),
+            Ask::Sync(version, request) => state.sync(step, from, version, &request),
+            Ask::Heartbeat(request) => state.heartbeat(step, from, &request),
+            Ask::Leave(version, request) => state.leave(step, from, version, request),
+            Ask::Commit(version, request) => state.commit(step, from, version, request),
+            Ask::TxnCommit(_, request) => {
+                state.commit_of_transaction(step, from, request);
+            }
+            Ask::Fetch {
+                group,
+                require_stable,
+            } => state.fetch(step, from, group, require_stable),
+            Ask::DeleteOffsets(request) => state.delete_offsets(step, from, &request),
+            Ask::List { states, types } => state.list(step, from, &states, &types),
+            Ask::Describe(group, version) => state.describe(step, from, group, version),
+            Ask::Delete(group) => state.delete(step, from, group),
+            Ask::ConsumerHeartbeat(..) => {
+                let code = ResponseError::UnsupportedVersion.code();
+                let answer = ConsumerGroupHeartbeatResponse::default().with_error_code(code);
+                step.reply(from, Reply::ConsumerHeartbeat(answer));
+            }
+            Ask::ConsumerDescribe(group) => {
+                let code = ResponseError::GroupIdNotFound.code();
+                let answer = DescribedGroup::default()
+                    .with_group_id(group)
+                    .with_error_code(code);
+                step.reply(from, Reply::ConsumerDescribe(answer));
+            }
+        }
+    }
+
+    fn tick(&mut self, world: &mut World<'_>, out: &mut Out<Self>) {
+        let step = &mut Step::new(world, &self.settings, &mut self.timers, out);
+        while let Some(timer) = step.timers.pop(step.world.now.mono_ms) {
+            match timer {
+                Timer::Session(group, member) => self.state.session_over(step, &group, &member),
+                Timer::Join(group) => self.state.join_over(step, &group),
+                Timer::Sync(group) => self.state.sync_over(step, &group),
+            }
+        }
+        self.state.sweep(step);
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        self.timers
+            .next_ms()
+            .into_iter()
+            .chain(self.state.sweeps.next_ms())
+            .min()
+    }
+}

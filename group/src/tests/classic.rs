@@ -1,0 +1,152 @@
+//! The classic protocol, as a client sees it.
+
+use super::requests::{commit, join};
+use super::rig::Rig;
+
+#[test]
+fn a_group_comes_together_and_each_gets_its_share() {
+    let mut rig = Rig::new();
+    let (a, joining_a) = rig.join_new();
+    let (b, joining_b) = rig.join_new();
+    rig.pass(2_999);
+    assert!(rig.is_waiting(joining_a));
+    // b came during the first three seconds, so there are three more.
+    rig.pass(3_001);
+    let (joined_a, joined_b) = (rig.joined(joining_a), rig.joined(joining_b));
+    assert_eq!((joined_a.generation_id, joined_b.generation_id), (1, 1));
+    assert_eq!(&*joined_a.leader, a);
+    assert_eq!(&*joined_b.leader, a);
+    assert_eq!((joined_a.members.len(), joined_b.members.len()), (2, 0));
+    assert_eq!(rig.state().as_deref(), Some("CompletingRebalance"));
+
+    let syncing_b = rig.sync(1, &b, &[]);
+    assert!(rig.is_waiting(syncing_b));
+    let syncing_a = rig.sync(1, &a, &[(&a, "A"), (&b, "B")]);
+    assert_eq!(rig.synced(syncing_a).assignment, "A");
+    assert_eq!(rig.synced(syncing_b).assignment, "B");
+    assert_eq!(rig.state().as_deref(), Some("Stable"));
+    assert_eq!(rig.heartbeat(1, &a), 0);
+    assert_eq!(rig.heartbeat(0, &a), 22);
+    assert_eq!(rig.heartbeat(1, "who"), 25);
+}
+
+#[test]
+fn members_that_fall_silent_are_dropped() {
+    let mut rig = Rig::new();
+    let ids = rig.stable(3);
+    for _ in 0..3 {
+        rig.pass(6_000);
+        let beats: Vec<i16> = ids[..2].iter().map(|id| rig.heartbeat(1, id)).collect();
+        if beats == [27, 27] {
+            let tokens: Vec<_> = ids[..2]
+                .iter()
+                .map(|id| rig.join(9, join(id, None)))
+                .collect();
+            for token in tokens {
+                assert_eq!(rig.joined(token).generation_id, 2);
+            }
+            return;
+        }
+        assert_eq!(beats, [0, 0]);
+    }
+    panic!("the third member is still there");
+}
+
+#[test]
+fn who_does_not_come_to_a_rebalance_is_left_behind() {
+    let mut rig = Rig::new();
+    let ids = rig.stable(2);
+    let (_, joining) = rig.join_new();
+    // It shows itself all the time, but doesn't join.
+    for _ in 0..7 {
+        rig.pass(8_000);
+        assert_eq!(rig.heartbeat(1, &ids[1]), 27);
+        assert_eq!(rig.heartbeat(1, &ids[0]), 27);
+    }
+    rig.pass(8_000);
+    assert_eq!(rig.joined(joining).generation_id, 2);
+    assert_eq!(rig.heartbeat(1, &ids[0]), 25);
+}
+
+#[test]
+fn a_follower_that_repeats_itself_disturbs_nobody_but_a_leader_does() {
+    let mut rig = Rig::new();
+    let ids = rig.stable(2);
+    let token = rig.join(9, join(&ids[1], None));
+    assert_eq!(rig.joined(token).generation_id, 1);
+    assert_eq!(rig.state().as_deref(), Some("Stable"));
+    let token = rig.join(9, join(&ids[0], None));
+    assert!(rig.is_waiting(token));
+    assert_eq!(rig.state().as_deref(), Some("PreparingRebalance"));
+    // Commits of the generation that ends are still taken, until the next one begins.
+    assert_eq!(rig.commit(commit(1, &ids[1], 0, 5)), 0);
+    rig.join(9, join(&ids[1], None));
+    assert_eq!(rig.joined(token).generation_id, 2);
+    assert_eq!(rig.commit(commit(2, &ids[1], 0, 6)), 27);
+    assert_eq!(rig.commit(commit(1, &ids[1], 0, 6)), 22);
+}
+
+#[test]
+fn a_static_member_comes_back_as_another_and_nobody_notices() {
+    let mut rig = Rig::new();
+    let token = rig.join(9, join("", Some("i")));
+    rig.pass(10_000);
+    let joined = rig.joined(token);
+    let old = joined.member_id.to_string();
+    let token = rig.sync(1, &old, &[(&old, "all")]);
+    assert_eq!(rig.synced(token).assignment, "all");
+
+    let token = rig.join(9, join("", Some("i")));
+    let again = rig.joined(token);
+    assert_eq!(
+        (again.error_code, again.generation_id, again.skip_assignment),
+        (0, 1, true)
+    );
+    assert_ne!(again.member_id.as_str(), old);
+    let token = rig.sync(1, &again.member_id, &[]);
+    assert_eq!(rig.synced(token).assignment, "all");
+    let token = rig.join(9, join(&old, Some("i")));
+    assert_eq!(rig.joined(token).error_code, 82);
+    let answer = rig.leave(&[("", Some("i")), ("", Some("j"))]);
+    assert_eq!(
+        (answer.members[0].error_code, answer.members[1].error_code),
+        (0, 25)
+    );
+    assert_eq!(rig.state().as_deref(), Some("Empty"));
+}
+
+#[test]
+fn a_stable_group_is_as_it_was_after_its_log_was_read() {
+    let mut rig = Rig::new();
+    let ids = rig.stable(2);
+    rig.load();
+    assert_eq!(rig.state().as_deref(), Some("Stable"));
+    assert_eq!(rig.heartbeat(1, &ids[0]), 0);
+    let token = rig.sync(1, &ids[1], &[]);
+    assert_eq!(rig.synced(token).assignment, ids[1].as_bytes());
+    // Sessions run on: whoever doesn't come is dropped.
+    rig.pass(20_000);
+    assert_eq!(rig.heartbeat(1, &ids[0]), 25);
+    assert_eq!(rig.state().as_deref(), Some("Empty"));
+}
+
+#[test]
+fn wrong_requests_are_refused() {
+    let mut rig = Rig::new();
+    let mut refused = |request, code| {
+        let token = rig.join(9, request);
+        assert_eq!(rig.joined(token).error_code, code);
+    };
+    refused(join("who", None), 25);
+    refused(join("", None).with_session_timeout_ms(5_999), 26);
+    refused(join("", None).with_session_timeout_ms(1_800_001), 26);
+    refused(
+        join("", None).with_group_id(super::requests::group_id("")),
+        24,
+    );
+    refused(join("", None).with_protocols(Vec::new()), 23);
+    rig.stable(1);
+    let other = join("", None).with_protocol_type(super::requests::text("connect"));
+    let token = rig.join(9, other);
+    assert_eq!(rig.joined(token).error_code, 23);
+}

@@ -1,0 +1,146 @@
+//! Committed offsets, as a client sees them.
+
+use kafka_protocol::messages::OffsetDeleteRequest;
+use kafka_protocol::messages::offset_delete_request::{
+    OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
+};
+
+use super::requests::{commit, commit_of, group_id, topic_name};
+use super::rig::Rig;
+use crate::{Ask, Reply};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+#[test]
+fn what_is_committed_is_found_again() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.fetch(0, false), (-1, 0));
+    assert_eq!(rig.commit(commit(-1, "", 0, 42)), 0);
+    assert_eq!(rig.fetch(0, false), (42, 0));
+    assert_eq!(rig.fetch(1, false), (-1, 0));
+    rig.load();
+    assert_eq!(rig.fetch(0, false), (42, 0));
+    assert_eq!(rig.commit(commit(0, "who", 0, 43)), 25);
+    assert_eq!(rig.fetch(0, false), (42, 0));
+}
+
+#[test]
+fn offsets_of_a_transaction_count_when_it_commits() {
+    let mut rig = Rig::new();
+    rig.commit(commit(-1, "", 0, 1));
+    assert_eq!(rig.commit_of(commit_of(7, 0, 10)), 0);
+    assert_eq!(rig.commit_of(commit_of(8, 1, 20)), 0);
+    for _ in 0..2 {
+        assert_eq!(rig.fetch(0, false), (1, 0));
+        assert_eq!(rig.fetch(0, true), (-1, 88));
+        assert_eq!(rig.fetch(1, true), (-1, 88));
+        rig.load();
+    }
+    rig.end_transaction(7, true);
+    rig.end_transaction(8, false);
+    for _ in 0..2 {
+        assert_eq!(rig.fetch(0, true), (10, 0));
+        assert_eq!(rig.fetch(1, true), (-1, 0));
+        rig.load();
+    }
+}
+
+#[test]
+fn a_later_commit_is_not_undone_by_a_transaction_that_ends_after_it() {
+    let mut rig = Rig::new();
+    rig.commit_of(commit_of(7, 0, 10));
+    rig.commit(commit(-1, "", 0, 11));
+    rig.end_transaction(7, true);
+    assert_eq!(rig.fetch(0, true), (11, 0));
+    rig.load();
+    assert_eq!(rig.fetch(0, true), (11, 0));
+}
+
+#[test]
+fn offsets_expire_when_nobody_has_committed_for_a_week() {
+    let mut rig = Rig::new();
+    rig.commit(commit(-1, "", 0, 1));
+    rig.commit(commit(-1, "", 1, 1));
+    rig.pass(4 * DAY_MS);
+    rig.commit(commit(-1, "", 1, 2));
+    rig.pass(4 * DAY_MS);
+    assert_eq!(
+        (rig.fetch(0, false), rig.fetch(1, false)),
+        ((-1, 0), (2, 0))
+    );
+    rig.pass(4 * DAY_MS);
+    assert_eq!(rig.state(), None);
+    rig.load();
+    assert_eq!(rig.state(), None);
+    assert_eq!(rig.core.figures().expirations, 0);
+}
+
+#[test]
+fn offsets_of_a_deleted_topic_go_with_it() {
+    let mut rig = Rig::new();
+    rig.commit(commit(-1, "", 0, 1));
+    rig.commit_of(commit_of(7, 1, 1));
+    rig.topics.delete("t");
+    rig.tick();
+    rig.pass(1_000);
+    assert_eq!(rig.core.figures().offsets, 0);
+    rig.end_transaction(7, true);
+    assert_eq!(rig.core.figures().offsets, 0);
+
+    rig.topics.make("t");
+    rig.commit(commit(-1, "", 0, 5));
+    rig.topics.delete("t");
+    rig.topics.make("t");
+    // Not seen even before it is cleaned up.
+    assert_eq!(rig.fetch(0, false), (-1, 0));
+    rig.tick();
+    rig.pass(1_000);
+    assert_eq!(rig.core.figures().offsets, 0);
+}
+
+#[test]
+fn offsets_are_deleted_unless_they_are_needed() {
+    let mut rig = Rig::new();
+    let partition = OffsetDeleteRequestPartition::default().with_partition_index(0);
+    let topic = OffsetDeleteRequestTopic::default()
+        .with_name(topic_name("t"))
+        .with_partitions(vec![partition]);
+    let request = OffsetDeleteRequest::default()
+        .with_group_id(group_id("g"))
+        .with_topics(vec![topic]);
+    let delete = |rig: &mut Rig| match rig.answer(Ask::DeleteOffsets(request.clone())) {
+        Reply::DeleteOffsets(answer) => (
+            answer.error_code,
+            answer
+                .topics
+                .first()
+                .map_or(0, |topic| topic.partitions[0].error_code),
+        ),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(delete(&mut rig), (69, 0));
+    let ids = rig.stable(1);
+    assert_eq!(rig.commit(commit(1, &ids[0], 0, 9)), 0);
+    assert_eq!(delete(&mut rig), (0, 86));
+    assert_eq!(rig.fetch(0, false), (9, 0));
+    rig.leave(&[(&ids[0], None)]);
+    assert_eq!(delete(&mut rig), (0, 0));
+    assert_eq!(rig.fetch(0, false), (-1, 0));
+}
+
+#[test]
+fn only_empty_groups_are_deleted() {
+    let mut rig = Rig::new();
+    let delete = |rig: &mut Rig| match rig.answer(Ask::Delete(group_id("g"))) {
+        Reply::Delete(answer) => answer.error_code,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(delete(&mut rig), 69);
+    let ids = rig.stable(1);
+    rig.commit(commit(1, &ids[0], 0, 9));
+    assert_eq!(delete(&mut rig), 68);
+    rig.leave(&[(&ids[0], None)]);
+    assert_eq!(delete(&mut rig), 0);
+    rig.load();
+    assert_eq!((rig.state(), rig.fetch(0, false)), (None, (-1, 0)));
+}

@@ -1,7 +1,5 @@
 //! Which part of a log is to be compacted, how urgently, and which segments are put together. Pure.
 
-use std::ops::Range;
-
 /// A closed segment, as far as these decisions need it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Closed {
@@ -73,37 +71,31 @@ pub(crate) fn sizes(segments: &[Closed], from: i64, upto: i64) -> (u64, u64) {
     )
 }
 
-/// Puts segments that follow each other together, so that each group makes a segment of at most this many
-/// bytes and index bytes, and of offsets that an index can tell apart.
-pub(crate) fn groups(
-    segments: &[Closed],
+/// What a new segment has been given by now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Growing {
+    pub(crate) base_offset: i64,
+    /// Bytes written to it.
+    pub(crate) len: u64,
+    /// Length of the longer of its indexes, in bytes.
+    pub(crate) index_bytes: u64,
+}
+
+/// Whether what is left of the next segment surely fits, too: into so many bytes and index bytes, and into the
+/// offsets that an index can tell apart.
+pub(crate) fn fits(
+    growing: Growing,
+    next: &Closed,
     most_bytes: u64,
     most_index_bytes: u64,
-) -> Vec<Range<usize>> {
-    let mut groups: Vec<Range<usize>> = Vec::new();
-    let (mut first, mut bytes, mut index_bytes) = (0, 0_u64, 0_u64);
-    for (at, one) in segments.iter().enumerate() {
-        bytes = bytes.saturating_add(one.len);
-        index_bytes = index_bytes.saturating_add(one.index_bytes);
-        let span = one.next_base - segments[first].base_offset;
-        let fits = bytes <= most_bytes
-            && index_bytes <= most_index_bytes
-            && span <= i64::from(i32::MAX) + 1;
-        match groups.last_mut() {
-            Some(open) if fits => open.end = at + 1,
-            _ => {
-                (first, bytes, index_bytes) = (at, one.len, one.index_bytes);
-                groups.push(at..at + 1);
-            }
-        }
-    }
-    groups
+) -> bool {
+    growing.len.saturating_add(next.len) <= most_bytes
+        && growing.index_bytes.saturating_add(next.index_bytes) <= most_index_bytes
+        && next.next_base - growing.base_offset <= i64::from(i32::MAX) + 1
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn closed(base_offset: i64, next_base: i64, len: u64) -> Closed {
@@ -156,38 +148,22 @@ mod tests {
     }
 
     #[test]
-    fn a_group_spans_no_more_offsets_than_an_index_can_tell() {
-        let far = i64::from(i32::MAX);
-        let log = [
-            closed(0, far, 1),
-            closed(far, far + 1, 1),
-            closed(far + 1, far + 2, 1),
-        ];
-        assert_eq!(groups(&log, 100, 100), vec![0..2, 2..3]);
-    }
-
-    proptest! {
-        #[test]
-        fn groups_hold_all_and_keep_to_the_bounds(lens in proptest::collection::vec((1_i64..50, 0_u64..500), 0..40), most in 1_u64..1000) {
-            let mut base = 0;
-            let log: Vec<_> = lens.iter().map(|&(span, len)| {
-                base += span;
-                closed(base - span, base, len)
-            }).collect();
-            let groups = groups(&log, most, 8);
-            let joined: Vec<usize> = groups.iter().cloned().flatten().collect();
-            prop_assert_eq!(joined, (0..log.len()).collect::<Vec<_>>());
-            for group in &groups {
-                let bytes: u64 = log[group.clone()].iter().map(|one| one.len).sum();
-                let index: u64 = log[group.clone()].iter().map(|one| one.index_bytes).sum();
-                prop_assert!(group.len() == 1 || (bytes <= most && index <= 8));
-            }
-            for pair in groups.windows(2) {
-                let both = &log[pair[0].start..=pair[1].start];
-                let bytes: u64 = both.iter().map(|one| one.len).sum();
-                let index: u64 = both.iter().map(|one| one.index_bytes).sum();
-                prop_assert!(bytes > most || index > 8, "no group ends without need");
-            }
-        }
+    fn segments_are_joined_as_far_as_they_fit() {
+        let growing = Growing {
+            base_offset: 0,
+            len: 600,
+            index_bytes: 6,
+        };
+        let fits = |next: Closed| fits(growing, &next, 1000, 10);
+        assert!(fits(closed(10, 20, 400)));
+        assert!(!fits(closed(10, 20, 401)), "bytes");
+        let indexed = |index_bytes| Closed {
+            index_bytes,
+            ..closed(10, 20, 100)
+        };
+        assert!(fits(indexed(4)) && !fits(indexed(5)), "index bytes");
+        let last = i64::from(i32::MAX) + 1;
+        assert!(fits(closed(10, last, 100)));
+        assert!(!fits(closed(10, last + 1, 100)), "offsets");
     }
 }

@@ -411,53 +411,39 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Rewrites these segments, which are all from the log's start on, group by group.
+    /// Rewrites these segments, which are all from the log's start on. What is left of several is put
+    /// together as far as it makes one segment.
     async fn rewrite(&mut self, segments: &[Rc<Segment>], rules: Rules) -> Result<(), LogError> {
         let rules = Arc::new(rules);
-        let closed: Vec<_> = segments
-            .iter()
-            .zip(segments.iter().skip(1).map(Some).chain([None]))
-            .map(|(one, next)| one.as_closed(next.map(|next| next.base_offset())))
-            .collect();
-        let (bytes, index_bytes) = {
-            let config = self.log.config.borrow();
-            (
-                config.segment_bytes.min(SEGMENT_MAX),
-                config.segment_index_bytes,
-            )
-        };
         let mut walked = Walked::new(self.round.writers);
-        for group in plan::groups(&closed, bytes, index_bytes) {
-            self.rewrite_group(&segments[group], &rules, &mut walked)
-                .await?;
+        let mut rest = segments;
+        while let Some(first) = rest.first() {
+            let mut output = Rewrite::begin(self.log, first.base_offset()).await?;
+            let filled = self.fill(&mut output, rest, &rules, &mut walked).await;
+            let count = match filled {
+                Ok(count) => count,
+                Err(error) => {
+                    output.discard().await;
+                    return Err(error);
+                }
+            };
+            let (group, others) = rest.split_at(count);
+            self.put_in_place(group, output).await?;
+            rest = others;
         }
         Ok(())
     }
 
-    async fn rewrite_group(
+    async fn put_in_place(
         &mut self,
         group: &[Rc<Segment>],
-        rules: &Arc<Rules>,
-        walked: &mut Walked<'_>,
+        output: Rewrite,
     ) -> Result<(), LogError> {
-        let Some(first) = group.first() else {
-            return Ok(());
-        };
         let before: u64 = group.iter().map(|one| one.state().len).sum();
-        if before == 0 {
-            return Ok(());
-        }
-        let mut output = Rewrite::begin(self.log, first.base_offset(), before).await?;
-        let rewritten = self.fill(&mut output, group, rules, walked).await;
-        if let Err(error) = rewritten {
-            output.discard().await;
-            return Err(error);
-        }
         self.done.before_bytes += before;
+        self.done.written_bytes += output.written_bytes();
         if output.changed() || group.len() > 1 {
-            let (written, after) = (output.written_bytes(), output.len());
-            self.done.written_bytes += written;
-            self.done.after_bytes += after;
+            self.done.after_bytes += output.len();
             self.log.swap(group, output).await
         } else {
             self.done.after_bytes += before;
@@ -466,32 +452,63 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Fills a segment with what is left of the first of these; gives back of how many.
     async fn fill(
         &mut self,
         output: &mut Rewrite,
-        group: &[Rc<Segment>],
+        segments: &[Rc<Segment>],
+        rules: &Arc<Rules>,
+        walked: &mut Walked<'_>,
+    ) -> Result<usize, LogError> {
+        let mut count = 0;
+        for (at, segment) in segments.iter().enumerate() {
+            let next = segments.get(at + 1).map(|next| next.base_offset());
+            let closed = segment.as_closed(next);
+            if at > 0 && !self.fits(output, &closed) {
+                break;
+            }
+            output.make_room(self.log, closed.len).await?;
+            self.fill_from(output, segment, rules, walked).await?;
+            count = at + 1;
+        }
+        output.finish(self.log, &segments[..count]).await?;
+        Ok(count)
+    }
+
+    fn fits(&self, output: &Rewrite, next: &Closed) -> bool {
+        let config = self.log.config.borrow();
+        let most = config.segment_bytes.min(SEGMENT_MAX);
+        plan::fits(output.growing(), next, most, config.segment_index_bytes)
+    }
+
+    async fn fill_from(
+        &mut self,
+        output: &mut Rewrite,
+        segment: &Rc<Segment>,
         rules: &Arc<Rules>,
         walked: &mut Walked<'_>,
     ) -> Result<(), LogError> {
-        for segment in group {
-            let walk = Walk::begin(&self.log.drive, segment, 0, READ_MAX).await;
-            let mut walk = walk.map_err(|error| self.failed(segment, error))?;
-            loop {
-                let at = walk.position();
-                let batch = walk
-                    .next()
-                    .await
-                    .map_err(|error| self.failed(segment, error))?;
-                let Some(batch) = batch else { break };
-                let verdict = walked.next(&batch);
-                let left = apply(&batch, verdict, rules).await;
-                let left = left.map_err(|error| damaged(segment.path(), at, &error.to_string()))?;
-                output.take(self.log, &batch, left).await?;
-                let bytes = batch.size() as u64;
-                self.read(bytes).await?;
-            }
+        if segment.state().len == 0 {
+            return Ok(());
         }
-        output.finish(self.log, group).await
+        let walk = Walk::begin(&self.log.drive, segment, 0, READ_MAX).await;
+        let mut walk = walk.map_err(|error| self.failed(segment, error))?;
+        loop {
+            let at = walk.position();
+            let batch = walk
+                .next()
+                .await
+                .map_err(|error| self.failed(segment, error))?;
+            let Some(batch) = batch else {
+                return Ok(());
+            };
+            let verdict = walked.next(&batch);
+            let left = apply(&batch, verdict, rules).await;
+            let left = left.map_err(|error| damaged(segment.path(), at, &error.to_string()))?;
+            output.take(self.log, &batch, left).await?;
+            let bytes = batch.size() as u64;
+            self.read(bytes).await?;
+        }
     }
 
     /// Notes that so much was read, waits as the pace asks, and sees whether to go on.

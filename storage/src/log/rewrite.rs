@@ -9,6 +9,7 @@ use batch::{Batch, BatchInfo, Retained};
 use rt::file::{BLOCK, DirectFile, WriteBuffer};
 use rt::task;
 
+use crate::compact::plan::Growing;
 use crate::error::{LogError, is_no_space};
 use crate::listing::remove_if_there;
 use crate::log::LogInner;
@@ -30,39 +31,19 @@ pub(crate) struct Rewrite {
     /// Bytes that are not written yet, less than [`WRITE`].
     pending: Vec<u8>,
     written: u64,
+    allocated: u64,
     /// What was dropped last, without its records: it says where the group ends.
     dropped: Option<(bytes::Bytes, BatchInfo)>,
     changed: bool,
 }
 
 impl Rewrite {
-    /// Makes the file, with room for `most` bytes.
-    pub(crate) async fn begin(
-        log: &LogInner,
-        base_offset: i64,
-        most: u64,
-    ) -> Result<Self, LogError> {
+    /// Makes the file.
+    pub(crate) async fn begin(log: &LogInner, base_offset: i64) -> Result<Self, LogError> {
         let path = log.folder.join(file_name(base_offset, "log.cleaned"));
-        let room = log.drive.has_room(most).await;
-        if !room.map_err(LogError::io("see the room on", &log.drive.path))? {
-            return Err(LogError::NoRoom {
-                path: log.drive.path.clone(),
-                bytes: most,
-            });
-        }
         remove_if_there(path.clone()).await?;
         let file = DirectFile::create(&path).await;
         let file = file.map_err(LogError::io("create", &path))?;
-        if let Err(error) = file.preallocate(policy::round_up(most)).await {
-            remove_if_there(path.clone()).await?;
-            if is_no_space(&error) {
-                return Err(LogError::NoRoom {
-                    path: log.drive.path.clone(),
-                    bytes: most,
-                });
-            }
-            return Err(LogError::io("preallocate", &path)(error));
-        }
         Ok(Self {
             path,
             file,
@@ -70,9 +51,32 @@ impl Rewrite {
             interval: log.config.borrow().index_interval_bytes,
             pending: Vec::new(),
             written: 0,
+            allocated: 0,
             dropped: None,
             changed: false,
         })
+    }
+
+    /// Sees to it that there is room for `more` bytes.
+    pub(crate) async fn make_room(&mut self, log: &LogInner, more: u64) -> Result<(), LogError> {
+        let wanted = policy::round_up(self.len() + more);
+        let missing = wanted.saturating_sub(self.allocated);
+        let no_room = || LogError::NoRoom {
+            path: log.drive.path.clone(),
+            bytes: missing,
+        };
+        let room = log.drive.has_room(missing).await;
+        if !room.map_err(LogError::io("see the room on", &log.drive.path))? {
+            return Err(no_room());
+        }
+        if let Err(error) = self.file.preallocate(wanted).await {
+            return Err(match is_no_space(&error) {
+                true => no_room(),
+                false => LogError::io("preallocate", &self.path)(error),
+            });
+        }
+        self.allocated = self.allocated.max(wanted);
+        Ok(())
     }
 
     /// Takes what is left of a batch.
@@ -184,6 +188,20 @@ impl Rewrite {
     /// Whether anything is not as it was.
     pub(crate) fn changed(&self) -> bool {
         self.changed
+    }
+
+    /// What it has been given by now.
+    pub(crate) fn growing(&self) -> Growing {
+        let state = self.segment.state();
+        Growing {
+            base_offset: self.segment.base_offset(),
+            len: state.len,
+            index_bytes: state
+                .indexes
+                .offsets
+                .bytes()
+                .max(state.indexes.times.bytes()),
+        }
     }
 
     /// Length of the data.

@@ -108,16 +108,18 @@ impl LogInner {
 
     /// Finds where the log can be cut to end at `offset` or a little below.
     async fn find_cut(&self, offset: i64) -> Result<Cut, LogError> {
-        let mut end = offset;
+        let (mut end, mut below) = (offset, offset);
         loop {
-            let below = {
+            let last = {
                 let state = self.state.borrow();
-                let below = state.segments.range(..end).next_back();
-                below.map(|(_, segment)| Rc::clone(segment))
+                let last = state.segments.range(..below).next_back();
+                last.map(|(_, segment)| Rc::clone(segment))
             };
-            let Some(segment) = below else {
+            let Some(segment) = last else {
                 return Ok(Cut { last: None, end });
             };
+            // Compaction may have left nothing of a segment's first offsets.
+            below = segment.base_offset();
             let (position, found) = self.place_of(&segment, end).await?;
             end = found;
             if position > 0 {

@@ -33,6 +33,12 @@ pub struct Groups {
 }
 
 impl Groups {
+    /// When the next timer of a group is due.
+    #[cfg(test)]
+    pub(crate) fn deadline_of_groups(&self) -> Option<u64> {
+        self.timers.next_ms()
+    }
+
     /// What was done, and what there is. Looks at every group.
     pub fn figures(&self) -> Figures {
         self.state.figures()

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod classic;
+mod model;
 mod offsets;
+mod records;
 mod requests;
 mod rig;

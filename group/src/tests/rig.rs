@@ -174,6 +174,29 @@ impl Rig {
         self.core.transaction_ended(producer_id, 0, commit);
     }
 
+    /// Drops what compaction would: records of which there is a later one of the same key. Those of
+    /// transactions, and of keys that they have, stay.
+    pub(super) fn compact(&mut self) {
+        let mut last = BTreeMap::new();
+        for (at, entry) in self.log.iter().enumerate() {
+            if let Entry::Record(producer, _, record) = entry {
+                let keep = last.entry(record.key.clone()).or_insert((at, false));
+                *keep = (at, keep.1 || producer.is_some());
+            }
+        }
+        let mut at = 0;
+        self.log.retain(|entry| {
+            at += 1;
+            match entry {
+                Entry::Record(_, _, record) => {
+                    let (last, transactional) = last[&record.key];
+                    transactional || last == at - 1
+                }
+                Entry::End(..) => true,
+            }
+        });
+    }
+
     /// Another coordinator made of the log.
     pub(super) fn load(&mut self) {
         self.core = Groups::new(self.settings.clone());

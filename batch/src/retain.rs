@@ -249,7 +249,7 @@ mod tests {
             };
             let left = Batch::parse(&bytes).unwrap();
             left.verify_crc().unwrap();
-            prop_assert_eq!(seen(&left), expected.clone());
+            prop_assert_eq!(&seen(&left), &expected);
             prop_assert_eq!(left.attributes().has_delete_horizon(), horizon);
             if horizon { prop_assert_eq!(left.base_timestamp(), HORIZON.at_ms); }
             prop_assert_eq!(left.attributes().compression(), Ok(codec));

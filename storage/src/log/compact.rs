@@ -386,7 +386,7 @@ impl<'a> Work<'a> {
                     }
                 }
                 let bytes = batch.size() as u64;
-                self.read(bytes).await?;
+                self.pace(bytes, 0).await?;
             }
         }
         if !self.done.full {
@@ -505,19 +505,21 @@ impl<'a> Work<'a> {
             let verdict = walked.next(&batch);
             let left = apply(&batch, verdict, rules).await;
             let left = left.map_err(|error| damaged(segment.path(), at, &error.to_string()))?;
+            let before = output.len();
             output.take(self.log, &batch, left).await?;
-            let bytes = batch.size() as u64;
-            self.read(bytes).await?;
+            let read = batch.size() as u64;
+            self.pace(read, output.len() - before).await?;
         }
     }
 
-    /// Notes that so much was read, waits as the pace asks, and sees whether to go on.
-    async fn read(&mut self, bytes: u64) -> Result<(), LogError> {
-        self.done.read_bytes += bytes;
+    /// Notes that so many bytes were read and written, sees whether to go on, and waits as the rate asks.
+    async fn pace(&mut self, read: u64, written: u64) -> Result<(), LogError> {
+        self.done.read_bytes += read;
         self.log.check_compacting()?;
-        // What is read is written, nearly.
         let rate = (self.round.rate)();
-        let wait = self.throttle.note(bytes, rate, self.began.elapsed());
+        let wait = self
+            .throttle
+            .note(read + written, rate, self.began.elapsed());
         if let Some(wait) = wait {
             self.log.nap(wait).await;
         }

@@ -66,7 +66,7 @@ pub(super) const ROWS: &[BrokerRow] = rows! {
     Fixed ["log.cleaner.enable", Bool, "true", Any, Honoured, "Whether compaction runs."];
     Cluster ["log.cleaner.threads", Int, "1", AtLeast(0), Stored, "Threads of the compactor; here each shard compacts its own logs."];
     Cluster ["log.cleaner.io.max.bytes.per.second", Double, "1.7976931348623157E308", Any, Honoured,
-             "The most bytes a second that compaction reads, on all shards together."];
+             "The most bytes a second that compaction reads and writes, on all shards together."];
     Cluster ["log.cleaner.dedupe.buffer.size", Long, "134217728", Any, Honoured, "Memory that compaction may use for keys, on all shards together; taken only while it is needed."];
     Cluster ["log.cleaner.io.buffer.size", Int, "524288", AtLeast(0), Stored, "Memory of the compactor's I/O; here a megabyte or two for each shard."];
     Cluster ["log.cleaner.io.buffer.load.factor", Double, "0.9", Any, Honoured,

@@ -10,6 +10,7 @@ pub mod api;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod coordinator;
 pub mod meta;
 pub mod partition;
 pub mod process;

@@ -98,6 +98,14 @@ impl Writer {
         self.out.put_slice(value);
     }
 
+    /// Bytes that may be null, in the old form.
+    pub fn nullable_bytes(&mut self, value: Option<&[u8]>) {
+        match value {
+            Some(value) => self.bytes(value),
+            None => self.i32(-1),
+        }
+    }
+
     /// The length of an array in the old form; its elements follow.
     pub fn array(&mut self, length: usize) {
         self.out.put_i32(i32::try_from(length).unwrap_or(i32::MAX));
@@ -254,6 +262,19 @@ impl<'a> Reader<'a> {
         self.take(length)
     }
 
+    /// Bytes that may be null, in the old form.
+    ///
+    /// # Errors
+    /// They are cut off.
+    pub fn nullable_bytes(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
+        let mut ahead = *self;
+        if ahead.i32()? == -1 {
+            *self = ahead;
+            return Ok(None);
+        }
+        self.bytes().map(Some)
+    }
+
     /// The length of an array in the old form: at most as many elements as bytes are left.
     ///
     /// # Errors
@@ -360,6 +381,8 @@ mod tests {
         writer.string("old");
         writer.nullable_string(None);
         writer.bytes(b"bytes");
+        writer.nullable_bytes(None);
+        writer.nullable_bytes(Some(b""));
         writer.compact_string("compact");
         writer.compact_nullable_string(None);
         writer.compact_nullable_string(Some(""));
@@ -375,6 +398,8 @@ mod tests {
         assert_eq!(reader.string(), Ok("old"));
         assert_eq!(reader.nullable_string(), Ok(None));
         assert_eq!(reader.bytes(), Ok(&b"bytes"[..]));
+        assert_eq!(reader.nullable_bytes(), Ok(None));
+        assert_eq!(reader.nullable_bytes(), Ok(Some(&b""[..])));
         assert_eq!(reader.compact_string(), Ok("compact"));
         assert_eq!(reader.compact_nullable_string(), Ok(None));
         assert_eq!(reader.compact_nullable_string(), Ok(Some("")));

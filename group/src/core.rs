@@ -3,9 +3,6 @@
 use std::convert::Infallible;
 
 use coordinator::{Core, Out, Replayed, Token, World};
-use kafka_protocol::ResponseError;
-use kafka_protocol::messages::ConsumerGroupHeartbeatResponse;
-use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup;
 
 use crate::ask::{Ask, Reply};
 use crate::settings::Settings;
@@ -22,6 +19,8 @@ pub(crate) enum Timer {
     Join(Name),
     /// The end of the time in which the members of a classic group have to ask for their assignment.
     Sync(Name),
+    /// Whatever is due first in a consumer group.
+    Consumer(Name),
 }
 
 /// The coordinator of one partition of `__consumer_offsets`.
@@ -74,6 +73,7 @@ impl Core for Groups {
     fn loaded(&mut self, world: &mut World<'_>, out: &mut Out<Self>) {
         let step = &mut Step::new(world, &self.settings, &mut self.timers, out);
         self.state.loaded_classic(step);
+        self.state.loaded_consumer(step);
         self.state.sweeps.begin(step);
     }
 
@@ -97,18 +97,10 @@ impl Core for Groups {
             Ask::List { states, types } => state.list(step, from, &states, &types),
             Ask::Describe(group, version) => state.describe(step, from, group, version),
             Ask::Delete(group) => state.delete(step, from, group),
-            Ask::ConsumerHeartbeat(..) => {
-                let code = ResponseError::UnsupportedVersion.code();
-                let answer = ConsumerGroupHeartbeatResponse::default().with_error_code(code);
-                step.reply(from, Reply::ConsumerHeartbeat(answer));
+            Ask::ConsumerHeartbeat(asker, version, request) => {
+                state.consumer_heartbeat(step, from, &asker, version, &request);
             }
-            Ask::ConsumerDescribe(group) => {
-                let code = ResponseError::GroupIdNotFound.code();
-                let answer = DescribedGroup::default()
-                    .with_group_id(group)
-                    .with_error_code(code);
-                step.reply(from, Reply::ConsumerDescribe(answer));
-            }
+            Ask::ConsumerDescribe(group) => state.consumer_describe(step, from, group),
         }
     }
 
@@ -119,6 +111,7 @@ impl Core for Groups {
                 Timer::Session(group, member) => self.state.session_over(step, &group, &member),
                 Timer::Join(group) => self.state.join_over(step, &group),
                 Timer::Sync(group) => self.state.sync_over(step, &group),
+                Timer::Consumer(group) => self.state.consumer_due(step, &group),
             }
         }
         self.state.sweep(step);

@@ -6,13 +6,17 @@ use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::protocol::StrBytes;
 
 use crate::classic::Classic;
+use crate::consumer::ConsumerGroup;
+use crate::embedded::PROTOCOL_TYPE;
 use crate::step::Step;
 
 /// A group.
 #[derive(Debug)]
 pub(crate) enum Group {
     /// Of the classic protocol, or of none: one that only commits offsets.
-    Classic(Classic),
+    Classic(Box<Classic>),
+    /// Of the consumer protocol.
+    Consumer(Box<ConsumerGroup>),
 }
 
 /// Who commits offsets.
@@ -22,7 +26,8 @@ pub(crate) struct Committer<'a> {
     pub(crate) instance: Option<&'a str>,
     /// The generation, or the member's epoch; negative if it isn't a member.
     pub(crate) generation: i32,
-    pub(crate) transactional: bool,
+    /// The version of OffsetCommit; `None` for a transaction.
+    pub(crate) version: Option<i16>,
 }
 
 /// From when on the retention of a group's offsets counts.
@@ -39,13 +44,14 @@ pub(crate) enum Expiry {
 impl Group {
     /// An empty one without a protocol.
     pub(crate) fn new_classic(id: &str, now_ms: i64) -> Self {
-        Self::Classic(Classic::new(id.into(), now_ms))
+        Self::Classic(Box::new(Classic::new(id.into(), now_ms)))
     }
 
     /// The name of its type.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Classic(_) => "classic",
+            Self::Consumer(_) => "consumer",
         }
     }
 
@@ -53,6 +59,7 @@ impl Group {
     pub(crate) fn state(&self) -> &'static str {
         match self {
             Self::Classic(group) => group.state().name(),
+            Self::Consumer(group) => group.state(),
         }
     }
 
@@ -60,6 +67,7 @@ impl Group {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Classic(group) => group.is_empty(),
+            Self::Consumer(group) => group.is_empty(),
         }
     }
 
@@ -67,6 +75,7 @@ impl Group {
     pub(crate) fn may_commit(&self, committer: &Committer<'_>) -> Result<(), ResponseError> {
         match self {
             Self::Classic(group) => group.may_commit(committer),
+            Self::Consumer(group) => group.may_commit(committer),
         }
     }
 
@@ -74,17 +83,19 @@ impl Group {
     pub(crate) fn committed(&self, step: &mut Step<'_, '_>, member_id: &str) {
         match self {
             Self::Classic(group) => group.committed(step, member_id),
+            Self::Consumer(_) => {}
         }
     }
 
     /// Whether this member may see offsets: the error that it gets if not. A classic group lets everybody.
     pub(crate) fn may_fetch(
         &self,
-        _member_id: Option<&str>,
-        _member_epoch: i32,
+        member_id: Option<&str>,
+        member_epoch: i32,
     ) -> Result<(), ResponseError> {
         match self {
             Self::Classic(_) => Ok(()),
+            Self::Consumer(group) => group.may_fetch(member_id, member_epoch),
         }
     }
 
@@ -92,6 +103,7 @@ impl Group {
     pub(crate) fn may_delete_offsets(&self) -> Result<(), ResponseError> {
         match self {
             Self::Classic(group) => group.may_delete_offsets(),
+            Self::Consumer(_) => Ok(()),
         }
     }
 
@@ -99,6 +111,7 @@ impl Group {
     pub(crate) fn subscribes(&self, topic: &str) -> bool {
         match self {
             Self::Classic(group) => group.subscribes(topic),
+            Self::Consumer(group) => group.is_subscribed_to(topic),
         }
     }
 
@@ -106,6 +119,7 @@ impl Group {
     pub(crate) fn expiry(&self) -> Expiry {
         match self {
             Self::Classic(group) => group.expiry(),
+            Self::Consumer(_) => Expiry::SinceCommit,
         }
     }
 
@@ -113,6 +127,7 @@ impl Group {
     pub(crate) fn listed(&self, id: &str) -> ListedGroup {
         let protocol_type = match self {
             Self::Classic(group) => group.protocol_type().unwrap_or_default(),
+            Self::Consumer(_) => PROTOCOL_TYPE,
         };
         ListedGroup::default()
             .with_group_id(GroupId(StrBytes::from_string(id.to_owned())))

@@ -5,8 +5,11 @@
 //! or do any I/O; nothing may keep a piece of a request, which would hold its whole frame.
 
 mod ask;
+mod assign;
 mod classic;
+mod consumer;
 mod core;
+mod embedded;
 mod group;
 mod offsets;
 mod records;

@@ -9,6 +9,7 @@ use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 
 use crate::Reply;
 use crate::classic::Classic;
+use crate::consumer;
 use crate::group::Group;
 use crate::offsets::{Offsets, Sweeps};
 use crate::records::{self, Kind, Unreadable};
@@ -50,6 +51,7 @@ impl State {
     pub(crate) fn classic_mut(&mut self, id: &str) -> Option<&mut Classic> {
         match self.groups.get_mut(id)? {
             Group::Classic(group) => Some(group),
+            Group::Consumer(_) => None,
         }
     }
 
@@ -66,6 +68,12 @@ impl State {
         match kind {
             Kind::Offset => self.replay_offset(records::offset::Key::read(fields)?, record),
             Kind::Group => self.replay_classic(records::classic::read_key(fields)?, record),
+            Kind::Other(kind) if consumer::is_known(kind) => {
+                let value = record.value.map(|value| &value[..]);
+                let (group, change) = consumer::Change::read(kind, fields, value)?;
+                self.replay_consumer(&group, &change, value.is_none());
+                Ok(())
+            }
             Kind::Other(kind) => Err(Unreadable::Kind(kind)),
         }
     }
@@ -108,7 +116,7 @@ impl State {
             Some(value) => {
                 let metadata = records::classic::GroupMetadata::read(value)?;
                 let group = Classic::replayed(id.into(), &metadata);
-                self.insert(id, Group::Classic(group));
+                self.insert(id, Group::Classic(Box::new(group)));
             }
         }
         Ok(())
@@ -162,6 +170,7 @@ impl State {
         match self.groups.get_mut(id) {
             Some(group) if !group.is_empty() => return,
             Some(Group::Classic(group)) => group.delete(step),
+            Some(Group::Consumer(_)) => return self.delete_consumer(step, id),
             None => return,
         }
         self.groups.remove(id);

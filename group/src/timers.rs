@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Timer {
     due_ms: u64,
     /// Where its one entry of the queue is: never after it is due.
@@ -11,7 +11,7 @@ struct Timer {
 }
 
 /// Timers, each with a key of its own. Times are of the clock of [`coordinator::Now::mono_ms`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Timers<K> {
     timers: BTreeMap<K, Timer>,
     queue: BTreeSet<(u64, K)>,
@@ -44,6 +44,13 @@ impl<K: Ord + Clone> Timers<K> {
             queued_ms: due_ms,
         };
         self.timers.insert(key, timer);
+    }
+
+    /// Sets a timer unless there is one of this key.
+    pub(crate) fn set_if_absent(&mut self, key: K, due_ms: u64) {
+        if !self.timers.contains_key(&key) {
+            self.set(key, due_ms);
+        }
     }
 
     /// Drops a timer, if there is one of this key.

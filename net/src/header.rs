@@ -107,12 +107,12 @@ mod tests {
 
     #[test]
     fn unknown_apis_are_named() {
-        let error = RequestHeader::parse(&[0, 11, 0, 4, 0, 0, 0, 1]).unwrap_err();
+        let error = RequestHeader::parse(&[0, 17, 0, 1, 0, 0, 0, 1]).unwrap_err();
         assert_eq!(
             error,
             HeaderError::UnknownApi {
-                api_key: 11,
-                version: 4
+                api_key: 17,
+                version: 1
             }
         );
     }

@@ -12,7 +12,15 @@ pub(crate) fn of(key: i16) -> Option<&'static Kind> {
         1 => &FETCH,
         2 => &LIST_OFFSETS,
         3 => &METADATA,
+        8 => &OFFSET_COMMIT,
+        9 => &OFFSET_FETCH,
         10 => &FIND_COORDINATOR,
+        11 => &JOIN_GROUP,
+        12 => &HEARTBEAT,
+        13 => &LEAVE_GROUP,
+        14 => &SYNC_GROUP,
+        15 => &DESCRIBE_GROUPS,
+        16 => &LIST_GROUPS,
         18 => &API_VERSIONS,
         19 => &CREATE_TOPICS,
         20 => &DELETE_TOPICS,
@@ -23,13 +31,17 @@ pub(crate) fn of(key: i16) -> Option<&'static Kind> {
         33 => &ALTER_CONFIGS,
         35 => &DESCRIBE_LOG_DIRS,
         37 => &CREATE_PARTITIONS,
+        42 => &DELETE_GROUPS,
         43 => &ELECT_LEADERS,
         44 => &INCREMENTAL_ALTER_CONFIGS,
         45 => &ALTER_PARTITION_REASSIGNMENTS,
         46 => &LIST_PARTITION_REASSIGNMENTS,
+        47 => &OFFSET_DELETE,
         55 => &DESCRIBE_QUORUM,
         60 => &DESCRIBE_CLUSTER,
         64 => &UNREGISTER_BROKER,
+        68 => &CONSUMER_GROUP_HEARTBEAT,
+        69 => &CONSUMER_GROUP_DESCRIBE,
         75 => &DESCRIBE_TOPIC_PARTITIONS,
         80 => &ADD_RAFT_VOTER,
         81 => &REMOVE_RAFT_VOTER,
@@ -128,6 +140,72 @@ static METADATA: Kind = Struct(&[
     Field::new(Fixed(1)).since(8),
 ]);
 
+static OFFSET_COMMIT: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // GenerationIdOrMemberEpoch
+    Field::new(Fixed(4)).since(1),
+    // MemberId
+    Field::new(Held(Width::Two)).since(1),
+    // GroupInstanceId
+    Field::new(Held(Width::Two)).since(7),
+    // RetentionTimeMs
+    Field::new(Fixed(8)).since(2).until(4),
+    // Topics
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)).until(9),
+        // TopicId
+        Field::new(Fixed(16)).since(10),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // PartitionIndex
+            Field::new(Fixed(4)),
+            // CommittedOffset
+            Field::new(Fixed(8)),
+            // CommittedLeaderEpoch
+            Field::new(Fixed(4)).since(6),
+            // CommittedMetadata
+            Field::new(Held(Width::Two)),
+        ]))),
+    ]))),
+]);
+
+static OFFSET_FETCH: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)).until(7),
+    // Topics
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)).until(7),
+        // PartitionIndexes
+        Field::new(List(&Fixed(4))).until(7),
+    ])))
+    .until(7),
+    // Groups
+    Field::new(List(&Struct(&[
+        // GroupId
+        Field::new(Held(Width::Two)).since(8),
+        // MemberId
+        Field::new(Held(Width::Two)).since(9),
+        // MemberEpoch
+        Field::new(Fixed(4)).since(9),
+        // Topics
+        Field::new(List(&Struct(&[
+            // Name
+            Field::new(Held(Width::Two)).since(8).until(9),
+            // TopicId
+            Field::new(Fixed(16)).since(10),
+            // PartitionIndexes
+            Field::new(List(&Fixed(4))).since(8),
+        ])))
+        .since(8),
+    ])))
+    .since(8),
+    // RequireStable
+    Field::new(Fixed(1)).since(7),
+]);
+
 static FIND_COORDINATOR: Kind = Struct(&[
     // Key
     Field::new(Held(Width::Two)).until(3),
@@ -135,6 +213,94 @@ static FIND_COORDINATOR: Kind = Struct(&[
     Field::new(Fixed(1)).since(1),
     // CoordinatorKeys
     Field::new(List(&Held(Width::Two))).since(4),
+]);
+
+static JOIN_GROUP: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // SessionTimeoutMs
+    Field::new(Fixed(4)),
+    // RebalanceTimeoutMs
+    Field::new(Fixed(4)).since(1),
+    // MemberId
+    Field::new(Held(Width::Two)),
+    // GroupInstanceId
+    Field::new(Held(Width::Two)).since(5),
+    // ProtocolType
+    Field::new(Held(Width::Two)),
+    // Protocols
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)),
+        // Metadata
+        Field::new(Held(Width::Four)),
+    ]))),
+    // Reason
+    Field::new(Held(Width::Two)).since(8),
+]);
+
+static HEARTBEAT: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // GenerationId
+    Field::new(Fixed(4)),
+    // MemberId
+    Field::new(Held(Width::Two)),
+    // GroupInstanceId
+    Field::new(Held(Width::Two)).since(3),
+]);
+
+static LEAVE_GROUP: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // MemberId
+    Field::new(Held(Width::Two)).until(2),
+    // Members
+    Field::new(List(&Struct(&[
+        // MemberId
+        Field::new(Held(Width::Two)).since(3),
+        // GroupInstanceId
+        Field::new(Held(Width::Two)).since(3),
+        // Reason
+        Field::new(Held(Width::Two)).since(5),
+    ])))
+    .since(3),
+]);
+
+static SYNC_GROUP: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // GenerationId
+    Field::new(Fixed(4)),
+    // MemberId
+    Field::new(Held(Width::Two)),
+    // GroupInstanceId
+    Field::new(Held(Width::Two)).since(3),
+    // ProtocolType
+    Field::new(Held(Width::Two)).since(5),
+    // ProtocolName
+    Field::new(Held(Width::Two)).since(5),
+    // Assignments
+    Field::new(List(&Struct(&[
+        // MemberId
+        Field::new(Held(Width::Two)),
+        // Assignment
+        Field::new(Held(Width::Four)),
+    ]))),
+]);
+
+static DESCRIBE_GROUPS: Kind = Struct(&[
+    // Groups
+    Field::new(List(&Held(Width::Two))),
+    // IncludeAuthorizedOperations
+    Field::new(Fixed(1)).since(3),
+]);
+
+static LIST_GROUPS: Kind = Struct(&[
+    // StatesFilter
+    Field::new(List(&Held(Width::Two))).since(4),
+    // TypesFilter
+    Field::new(List(&Held(Width::Two))).since(5),
 ]);
 
 static API_VERSIONS: Kind = Struct(&[
@@ -304,6 +470,11 @@ static CREATE_PARTITIONS: Kind = Struct(&[
     Field::new(Fixed(1)),
 ]);
 
+static DELETE_GROUPS: Kind = Struct(&[
+    // GroupsNames
+    Field::new(List(&Held(Width::Two))),
+]);
+
 static ELECT_LEADERS: Kind = Struct(&[
     // ElectionType
     Field::new(Fixed(1)).since(1),
@@ -370,6 +541,21 @@ static LIST_PARTITION_REASSIGNMENTS: Kind = Struct(&[
     ]))),
 ]);
 
+static OFFSET_DELETE: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // Topics
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // PartitionIndex
+            Field::new(Fixed(4)),
+        ]))),
+    ]))),
+]);
+
 static DESCRIBE_QUORUM: Kind = Struct(&[
     // Topics
     Field::new(List(&Struct(&[
@@ -395,6 +581,41 @@ static DESCRIBE_CLUSTER: Kind = Struct(&[
 static UNREGISTER_BROKER: Kind = Struct(&[
     // BrokerId
     Field::new(Fixed(4)),
+]);
+
+static CONSUMER_GROUP_HEARTBEAT: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // MemberId
+    Field::new(Held(Width::Two)),
+    // MemberEpoch
+    Field::new(Fixed(4)),
+    // InstanceId
+    Field::new(Held(Width::Two)),
+    // RackId
+    Field::new(Held(Width::Two)),
+    // RebalanceTimeoutMs
+    Field::new(Fixed(4)),
+    // SubscribedTopicNames
+    Field::new(List(&Held(Width::Two))),
+    // SubscribedTopicRegex
+    Field::new(Held(Width::Two)).since(1),
+    // ServerAssignor
+    Field::new(Held(Width::Two)),
+    // TopicPartitions
+    Field::new(List(&Struct(&[
+        // TopicId
+        Field::new(Fixed(16)),
+        // Partitions
+        Field::new(List(&Fixed(4))),
+    ]))),
+]);
+
+static CONSUMER_GROUP_DESCRIBE: Kind = Struct(&[
+    // GroupIds
+    Field::new(List(&Held(Width::Two))),
+    // IncludeAuthorizedOperations
+    Field::new(Fixed(1)),
 ]);
 
 static DESCRIBE_TOPIC_PARTITIONS: Kind = Struct(&[

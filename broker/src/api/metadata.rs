@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::NO_OPERATIONS;
 use super::seen::{self, text};
+use crate::coordinator::Internal;
 use crate::shard::Shard;
 use metadata::{CreateTopic, Image, PartitionState, Topic};
 
@@ -183,5 +184,5 @@ fn partition_row(
 
 /// Whether clients should keep away from a topic: it is the broker's own.
 pub(super) fn is_internal(name: &str) -> bool {
-    name == "__consumer_offsets" || name == "__transaction_state"
+    Internal::of_name(name).is_some()
 }

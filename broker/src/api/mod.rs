@@ -11,6 +11,9 @@ mod delete_records;
 mod epochs;
 pub mod error;
 mod fetch;
+mod groups;
+mod groups_offsets;
+mod groups_show;
 mod list_offsets;
 mod log_dirs;
 mod metadata;
@@ -90,7 +93,18 @@ impl Api {
             1 => fetch::handle(shard, request, slot).await,
             2 => self.respond(request, slot, |q, v| list_offsets::answer(shard, q, v)).await,
             3 => self.respond(request, slot, |q, v| metadata::answer(shard, q, v)).await,
-            10 => self.respond(request, slot, async |q, v| coordinator::answer(q, v)).await,
+            8 => self.respond(request, slot, |q, v| groups_offsets::commit(shard, q, v)).await,
+            9 => self.respond(request, slot, |q, v| groups_offsets::fetch(shard, q, v)).await,
+            10 => self.respond(request, slot, async |q, v| coordinator::answer(shard, q, v)).await,
+            11 => {
+                let asker = groups::asker(&request);
+                self.respond(request, slot, |q, v| groups::join(shard, asker, q, v)).await;
+            }
+            12 => self.respond(request, slot, |q, _| groups::heartbeat(shard, q)).await,
+            13 => self.respond(request, slot, |q, v| groups::leave(shard, q, v)).await,
+            14 => self.respond(request, slot, |q, v| groups::sync(shard, q, v)).await,
+            15 => self.respond(request, slot, |q, v| groups_show::describe(shard, q, v)).await,
+            16 => self.respond(request, slot, |q, _| groups_show::list(shard, q)).await,
             18 => self.respond(request, slot, async |q, v| versions::answer(&q, v)).await,
             19 => self.respond(request, slot, |q, v| topics::create(shard, q, v)).await,
             20 => self.respond(request, slot, |q, v| topics::delete(shard, q, v)).await,
@@ -101,13 +115,20 @@ impl Api {
             33 => self.respond(request, slot, |q, _| configs::replace(shard, q)).await,
             35 => self.respond(request, slot, |q, _| log_dirs::answer(shard, q)).await,
             37 => self.respond(request, slot, |q, _| topics::create_partitions(shard, q)).await,
+            42 => self.respond(request, slot, |q, _| groups_show::delete(shard, q)).await,
             43 => self.respond(request, slot, |q, v| reassignments::elect(shard, q, v)).await,
             44 => self.respond(request, slot, |q, _| configs::alter(shard, q)).await,
             45 => self.respond(request, slot, |q, v| reassignments::alter(shard, q, v)).await,
             46 => self.respond(request, slot, async |q, _| reassignments::list(shard, q)).await,
+            47 => self.respond(request, slot, |q, _| groups_offsets::delete(shard, q)).await,
             55 => self.respond(request, slot, |q, v| quorum::describe(shard, q, v)).await,
             60 => self.respond(request, slot, async |q, v| cluster::describe(shard, &q, v)).await,
             64 => self.respond(request, slot, |q, _| cluster::unregister(shard, q)).await,
+            68 => {
+                let asker = groups::asker(&request);
+                self.respond(request, slot, |q, v| groups::beat(shard, asker, q, v)).await;
+            }
+            69 => self.respond(request, slot, |q, _| groups_show::describe_consumer(shard, q)).await,
             75 => self.respond(request, slot, async |q, _| topic_partitions::answer(shard, q)).await,
             80 => self.respond(request, slot, |q, _| quorum::add(shard, q)).await,
             81 => self.respond(request, slot, |q, _| quorum::remove(shard, q)).await,

@@ -4,8 +4,11 @@
 //! that a newer client can read which versions there are (KIP-511).
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::api_versions_response::{
+    ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use kafka_protocol::protocol::StrBytes;
 use net::registry::ADVERTISED;
 
 /// Answers a request of a known version.
@@ -20,6 +23,8 @@ pub(super) fn answer(request: &ApiVersionsRequest, version: i16) -> ApiVersionsR
         return response;
     }
     response.api_keys = ADVERTISED.iter().map(range).collect();
+    response.supported_features = FEATURES.iter().map(|one| supported(one, version)).collect();
+    response.finalized_features = FEATURES.iter().map(finalized).collect();
     response.finalized_features_epoch = 0;
     response
 }
@@ -30,6 +35,35 @@ pub(super) fn unsupported() -> ApiVersionsResponse {
     ApiVersionsResponse::default()
         .with_error_code(ResponseError::UnsupportedVersion.code())
         .with_api_keys(own.map(range).collect())
+}
+
+/// A feature that clients ask for beside the APIs (KIP-584), switched on at its greatest level.
+struct Feature {
+    name: &'static str,
+    max: i16,
+}
+
+const FEATURES: &[Feature] = &[Feature {
+    // 1: groups of the consumer protocol (KIP-848).
+    name: "group.version",
+    max: 1,
+}];
+
+/// The first version whose readers know that a feature's least level may be 0, off.
+const LEVEL_0_SINCE: i16 = 4;
+
+fn supported(feature: &Feature, version: i16) -> SupportedFeatureKey {
+    SupportedFeatureKey::default()
+        .with_name(StrBytes::from_static_str(feature.name))
+        .with_min_version(i16::from(version < LEVEL_0_SINCE))
+        .with_max_version(feature.max)
+}
+
+fn finalized(feature: &Feature) -> FinalizedFeatureKey {
+    FinalizedFeatureKey::default()
+        .with_name(StrBytes::from_static_str(feature.name))
+        .with_min_version_level(feature.max)
+        .with_max_version_level(feature.max)
 }
 
 fn range(api: &net::registry::ApiRange) -> ApiVersion {

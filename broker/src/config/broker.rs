@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::broker_rows;
+use super::coordinators::{self, CoordinatorConfig};
 use super::def::{ConfigError, Def, Effect, Overrides, nearest, parse_bool};
 use super::layers::Layers;
 
@@ -191,6 +192,10 @@ pub struct BrokerConfig {
     pub rack_aware_reads: bool,
     /// How logs are compacted.
     pub cleaner: CleanerConfig,
+    /// What coordinators are bound by.
+    pub coordinators: CoordinatorConfig,
+    /// Those of the coordinator of groups.
+    pub groups: group::Settings,
 }
 
 /// How logs are compacted.
@@ -263,11 +268,13 @@ impl BrokerConfig {
             rack_aware_reads: layers
                 .get("replica.selector.class")
                 .is_some_and(|class| class.trim().rsplit('.').next() == Some(RACK_AWARE)),
+            coordinators: CoordinatorConfig::resolve(layers)?,
+            groups: coordinators::groups(layers)?,
         })
     }
 }
 
-fn text<'a>(layers: &Layers<'a>, name: &'static str) -> Result<&'a str, ConfigError> {
+pub(super) fn text<'a>(layers: &Layers<'a>, name: &'static str) -> Result<&'a str, ConfigError> {
     let value = layers.get(name).ok_or_else(|| ConfigError::Null {
         scope: "broker",
         name: name.to_owned(),
@@ -276,7 +283,10 @@ fn text<'a>(layers: &Layers<'a>, name: &'static str) -> Result<&'a str, ConfigEr
     Ok(value.trim())
 }
 
-fn number<T: std::str::FromStr>(layers: &Layers<'_>, name: &'static str) -> Result<T, ConfigError> {
+pub(super) fn number<T: std::str::FromStr>(
+    layers: &Layers<'_>,
+    name: &'static str,
+) -> Result<T, ConfigError> {
     let value = text(layers, name)?;
     value.parse().map_err(|_| ConfigError::Invalid {
         name: name.to_owned(),

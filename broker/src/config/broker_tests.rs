@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::config::InternalTopic;
 
 fn map(entries: &[(&str, &str)]) -> Overrides {
     entries
@@ -269,6 +270,25 @@ fn every_field_comes_from_its_layer() {
             bytes_per_second: 1e6,
             backoff: Duration::from_secs(15),
         },
+        coordinators: CoordinatorConfig {
+            commit_timeout_ms: 5_000,
+            load_step: 5 << 20,
+            offsets_compression: batch::Compression::None,
+            offsets_topic: InternalTopic {
+                partitions: 50,
+                replication_factor: 3,
+                min_isr: None,
+                segment_bytes: 100 << 20,
+            },
+            transactions_topic: InternalTopic {
+                partitions: 50,
+                replication_factor: 3,
+                min_isr: Some(2),
+                segment_bytes: 100 << 20,
+            },
+            consumer_protocol: true,
+        },
+        groups: group::Settings::default(),
     };
     assert_eq!(config, expected);
 }

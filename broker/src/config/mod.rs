@@ -11,6 +11,7 @@
 pub mod amount;
 pub mod broker;
 mod broker_rows;
+mod coordinators;
 pub mod def;
 pub mod describe;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub mod topic;
 mod topic_table;
 
 pub use broker::{BrokerConfig, Scope};
+pub use coordinators::{CoordinatorConfig, InternalTopic};
 pub use def::{ConfigError, Kind, Overrides};
 pub use describe::{ConfigRow, SynonymRow, Want};
 pub use layers::{Layers, Source};

@@ -19,7 +19,7 @@ mod pending;
 mod questions;
 mod replay;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod view;
 mod waiters;
 

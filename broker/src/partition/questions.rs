@@ -2,10 +2,11 @@
 
 use std::cell::Cell;
 
-use replica::{FollowerStatus, LeaderHint, NotServed};
+use replica::{Ack, FollowerStatus, LeaderHint, NotServed};
+use rt::sync::oneshot;
 use storage::{LogError, Retained};
 
-use super::{Partition, View, clock_ms};
+use super::{Outcome, Partition, View, clock_ms};
 use crate::producers::Description;
 
 impl Partition {
@@ -45,6 +46,27 @@ impl Partition {
     /// Whether there are other replicas.
     pub fn is_replicated(&self) -> bool {
         self.state.borrow().replicated
+    }
+
+    /// Whether this replica leads and takes what this node itself writes.
+    pub fn takes_own(&self) -> bool {
+        self.state.borrow().replica.check_append(true).is_ok()
+    }
+
+    /// What tells when all below `end` is committed, or lost; `None` if it is committed.
+    ///
+    /// # Errors
+    /// [`NotServed::NotLeaderOrFollower`] if this replica doesn't lead.
+    pub fn until_committed(
+        &self,
+        end: i64,
+    ) -> Result<Option<oneshot::Receiver<Outcome>>, NotServed> {
+        let state = &mut *self.state.borrow_mut();
+        match state.replica.ack(end) {
+            Ack::Done | Ack::NotEnoughReplicasAfterAppend => Ok(None),
+            Ack::Wait => Ok(Some(state.uncommitted.wait(end))),
+            Ack::NotLeaderOrFollower => Err(NotServed::NotLeaderOrFollower),
+        }
     }
 
     /// Who leads, as this replica knows it.

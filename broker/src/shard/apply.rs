@@ -16,6 +16,7 @@ use super::routes::{PartitionRoute, TopicRoute};
 use super::several::several;
 use super::{Replica, Shard};
 use crate::config::{Overrides, TopicConfig};
+use crate::coordinator::Coordinators;
 use crate::meta::Committed;
 use crate::partition::{Given, Opened, Partition, PartitionId, Peers, Place, log_config, replay};
 use crate::producers::Producers;
@@ -38,6 +39,8 @@ struct ToOpen {
 struct Changed {
     topics: BTreeSet<Uuid>,
     nodes: BTreeSet<i32>,
+    /// Whether a topic was made, deleted or given partitions.
+    set_of_topics: bool,
 }
 
 /// What is left to do on drives.
@@ -53,6 +56,9 @@ impl Shard {
         let changed = self.apply_to_image(committed);
         let work = self.follow(&changed.topics);
         self.tell_of_nodes(&changed.nodes);
+        if changed.set_of_topics {
+            self.coordinators.topics_changed();
+        }
         let shard = Rc::clone(self);
         async move {
             let removed = work.removed.into_iter().map(|partition| {
@@ -77,6 +83,7 @@ impl Shard {
         let mut changed = Changed::default();
         let mut settings_changed = committed.whole;
         if committed.whole {
+            changed.set_of_topics = true;
             changed.topics.extend(image.topics().map(|topic| topic.id));
             changed.nodes.extend(image.brokers().keys());
             *image = Image::new();
@@ -94,6 +101,7 @@ impl Shard {
         drop(image);
         if settings_changed {
             self.refresh_settings();
+            self.coordinators.settings_changed();
         }
         changed
     }
@@ -110,7 +118,7 @@ impl Shard {
     }
 
     /// Brings routes and partitions in line with the image for these topics.
-    fn follow(&self, topics: &BTreeSet<Uuid>) -> Work {
+    fn follow(self: &Rc<Self>, topics: &BTreeSet<Uuid>) -> Work {
         let mut work = Work::default();
         for id in topics {
             match self.route_of(*id) {
@@ -193,10 +201,12 @@ impl Shard {
         let mut replicas = self.replicas.borrow_mut();
         let slot = replicas.get_mut(&id)?;
         match slot {
-            Replica::Online(_) => match std::mem::replace(slot, Replica::Removing) {
-                Replica::Online(partition) => Some(partition),
-                _ => None,
-            },
+            Replica::Online(partition) => {
+                let partition = Rc::clone(partition);
+                *slot = Replica::Removing;
+                self.coordinators.removed(&partition);
+                Some(partition)
+            }
             Replica::Offline(_) => {
                 replicas.remove(&id);
                 None
@@ -207,7 +217,7 @@ impl Shard {
 
     /// Gives the topic's settings and roles to the replicas that are here, and says which are not yet,
     /// and which are not to be.
-    fn follow_topic(&self, route: &Rc<TopicRoute>, work: &mut Work) {
+    fn follow_topic(self: &Rc<Self>, route: &Rc<TopicRoute>, work: &mut Work) {
         for (index, target) in (0..).zip(&route.partitions) {
             let id = PartitionId {
                 topic_id: route.id,
@@ -218,6 +228,7 @@ impl Shard {
             } else if let Ok(partition) = self.partition(id) {
                 partition.set_config(Rc::clone(&route.config));
                 self.assign(&partition);
+                Coordinators::follow(self, &partition);
             } else {
                 work.to_open.extend(self.begin_opening(id, route));
             }
@@ -345,6 +356,7 @@ impl Shard {
         self.replicas.borrow_mut().insert(id, online);
         partition.set_config(Rc::clone(&route.config));
         self.assign(&partition);
+        Coordinators::follow(self, &partition);
     }
 
     /// Deletes a replica whose place is marked so, and makes it anew if the metadata has it here again
@@ -379,7 +391,11 @@ fn peer(image: &Image, node: i32, drive: Uuid) -> Peer {
 
 /// Notes what a record touches that is about to be applied; true if it may be the broker's settings.
 fn touches(record: &Record, image: &Image, changed: &mut Changed) -> bool {
-    let Changed { topics, nodes } = changed;
+    changed.set_of_topics |= matches!(
+        record,
+        Record::Topic(_) | Record::Partition(_) | Record::RemoveTopic(_)
+    );
+    let Changed { topics, nodes, .. } = changed;
     match record {
         Record::Topic(topic) => drop(topics.insert(topic.id)),
         Record::Partition(partition) => drop(topics.insert(partition.topic_id)),

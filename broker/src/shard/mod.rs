@@ -38,6 +38,7 @@ use uuid::Uuid;
 use crate::admin::metrics::ShardMetrics;
 use crate::api::session::Sessions;
 use crate::config::{BrokerConfig, Layers, NodeConfig, Overrides};
+use crate::coordinator::Coordinators;
 use crate::partition::{Partition, PartitionId};
 use crate::replication::Replication;
 use metadata::{Image, ResourceType};
@@ -137,6 +138,7 @@ pub struct Shard {
     control: RefCell<Option<Rc<control::Control>>>,
     /// The way from its partitions to other nodes.
     replication: Rc<Replication>,
+    pub(crate) coordinators: Coordinators,
 }
 
 impl Shard {

@@ -25,6 +25,7 @@ use super::{Node, Shard, ShardId};
 use crate::admin::metrics::ShardMetrics;
 use crate::api::session::Sessions;
 use crate::config::{BrokerConfig, NodeConfig};
+use crate::coordinator::Coordinators;
 use crate::meta::MetaLogError;
 use crate::partition::Partition;
 use crate::replication::Replication;
@@ -219,6 +220,7 @@ impl Shard {
         let shard = Rc::new_cyclic(|this| Self {
             id,
             replication: Replication::of_shard(node.config.node_id, number, this.clone()),
+            coordinators: Coordinators::default(),
             router,
             drives: RefCell::new(drives),
             owners: RefCell::default(),
@@ -319,6 +321,8 @@ impl Shard {
     }
 
     async fn close_connections(self: &Rc<Self>) {
+        // Members wait for minutes; they are to find the next coordinator now.
+        self.coordinators.stop();
         self.shutdown.begin();
         let limit = Duration::from_secs(10);
         let begun = rt::time::now();

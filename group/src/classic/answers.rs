@@ -17,7 +17,7 @@ pub(super) fn text(text: &str) -> StrBytes {
 }
 
 /// The answer to a JoinGroup that came to nothing.
-pub(super) fn not_joined(version: i16, member_id: &str, error: ResponseError) -> Reply {
+pub(crate) fn not_joined(version: i16, member_id: &str, error: ResponseError) -> Reply {
     let answer = JoinGroupResponse::default()
         .with_generation_id(-1)
         .with_member_id(text(member_id))
@@ -32,7 +32,7 @@ fn absent(version: i16) -> Option<StrBytes> {
 }
 
 /// The answer to a SyncGroup that came to nothing.
-pub(super) fn not_synced(error: ResponseError) -> Reply {
+pub(crate) fn not_synced(error: ResponseError) -> Reply {
     Reply::Sync(SyncGroupResponse::default().with_error_code(error.code()))
 }
 

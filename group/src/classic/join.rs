@@ -71,6 +71,12 @@ impl State {
             return step.reply(from, not_joined(version, &request.member_id, error));
         }
         let id = request.group_id.as_str();
+        if self.is_consumer(id) {
+            if self.groups.get(id).is_some_and(|group| !group.is_empty()) {
+                return self.join_consumer(step, from, asker, version, &request);
+            }
+            self.delete_consumer(step, id);
+        }
         let is_new = !self.groups.contains_key(id);
         if is_new {
             if !request.member_id.is_empty() {

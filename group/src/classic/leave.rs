@@ -29,6 +29,12 @@ impl State {
             ..3 => vec![MemberIdentity::default().with_member_id(request.member_id)],
             _ => request.members,
         };
+        if self.is_consumer(&request.group_id) {
+            let mut request = LeaveGroupRequest::default().with_group_id(request.group_id);
+            request.members = members;
+            answer = self.leave_consumer(step, &request);
+            return reply(step, from, version, answer);
+        }
         answer.members = match self.classic_mut(&request.group_id) {
             Some(group) => group.leave(step, &members),
             None => members
@@ -36,11 +42,15 @@ impl State {
                 .map(|member| answer_to(member, Err(ResponseError::UnknownMemberId)))
                 .collect(),
         };
-        if version < 3 {
-            answer.error_code = answer.members.pop().map_or(0, |member| member.error_code);
-        }
-        step.reply(from, Reply::Leave(answer));
+        reply(step, from, version, answer);
     }
+}
+
+fn reply(step: &mut Step<'_, '_>, from: Token, version: i16, mut answer: LeaveGroupResponse) {
+    if version < 3 {
+        answer.error_code = answer.members.pop().map_or(0, |member| member.error_code);
+    }
+    step.reply(from, Reply::Leave(answer));
 }
 
 fn answer_to(member: &MemberIdentity, result: Result<(), ResponseError>) -> MemberResponse {

@@ -9,6 +9,7 @@
 //! ```
 
 mod answers;
+mod convert;
 mod describe;
 mod join;
 mod leave;
@@ -25,10 +26,11 @@ use kafka_protocol::ResponseError;
 use crate::group::{Committer, Expiry};
 use crate::step::{Name, Step};
 
+pub(crate) use answers::{not_joined, not_synced};
 use member::Member;
 
 /// The protocol type of consumers.
-const CONSUMER: &str = "consumer";
+use crate::embedded::PROTOCOL_TYPE as CONSUMER;
 
 /// The longest string of a record, in bytes.
 const LONGEST_STRING: usize = i16::MAX as usize;
@@ -167,9 +169,9 @@ impl Classic {
             member_id,
             instance,
             generation,
-            transactional,
-            ..
+            version,
         } = *committer;
+        let transactional = version.is_none();
         if generation < 0 && self.is_empty() {
             // Kafka as a mere store of offsets.
             return Ok(());

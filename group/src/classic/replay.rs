@@ -15,7 +15,9 @@ impl State {
     /// Begins the sessions of all members, when the log has been read.
     pub(crate) fn loaded_classic(&mut self, step: &mut Step<'_, '_>) {
         for group in self.groups.values_mut() {
-            let Group::Classic(group) = group;
+            let Group::Classic(group) = group else {
+                continue;
+            };
             let ids: Vec<Name> = group.members.keys().cloned().collect();
             group.put_off_sessions(step, &ids);
             if group.members.len() > step.settings.max_size {

@@ -25,6 +25,9 @@ impl State {
         if request.group_id.is_empty() {
             return step.reply(from, not_synced(ResponseError::InvalidGroupId));
         }
+        if self.is_consumer(&request.group_id) {
+            return self.sync_consumer(step, from, request);
+        }
         let group = self
             .classic_mut(&request.group_id)
             .filter(|group| !group.is_empty());
@@ -47,6 +50,9 @@ impl State {
         from: Token,
         request: &HeartbeatRequest,
     ) {
+        if self.is_consumer(&request.group_id) {
+            return self.heartbeat_consumer(step, from, request);
+        }
         let result = match self.classic_mut(&request.group_id) {
             _ if request.group_id.is_empty() => Err(ResponseError::InvalidGroupId),
             Some(group) => group.heartbeat(step, request),

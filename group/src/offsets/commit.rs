@@ -57,7 +57,7 @@ impl State {
             member_id: &request.member_id,
             instance: request.group_instance_id.as_deref(),
             generation: request.generation_id_or_member_epoch,
-            transactional: false,
+            version: Some(version),
         };
         let missing = if version >= 9 {
             ResponseError::GroupIdNotFound
@@ -126,7 +126,7 @@ impl State {
             member_id: &request.member_id,
             instance: request.group_instance_id.as_deref(),
             generation: request.generation_id,
-            transactional: true,
+            version: None,
         };
         self.group_for_commit(step, group_id, &committer, ResponseError::IllegalGeneration)
             .map_err(|error| match error {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod classic;
+mod consumer;
 mod model;
 mod offsets;
 mod records;

@@ -8,35 +8,36 @@ const PROTOCOLS: &[&str] = &["classic", "consumer", "share", "streams"];
 const POLICIES: &[&str] = &["bidirectional", "upgrade", "downgrade", "disabled"];
 
 pub(super) const ROWS: &[BrokerRow] = rows! {
-    Fixed ["offsets.topic.num.partitions", Int, "50", AtLeast(1), Stored, "Partitions of __consumer_offsets."];
-    Fixed ["offsets.topic.replication.factor", Short, "3", AtLeast(1), Stored,
+    Fixed ["offsets.topic.num.partitions", Int, "50", AtLeast(1), Honoured, "Partitions of __consumer_offsets."];
+    Fixed ["offsets.topic.replication.factor", Short, "3", AtLeast(1), Honoured,
            "Replicas of __consumer_offsets, as far as there are nodes."];
-    Fixed ["offsets.topic.segment.bytes", Int, "104857600", AtLeast(1), Stored, "Segment size of __consumer_offsets."];
-    Fixed ["offsets.topic.compression.codec", Int, "0", Within(0, 4), Stored, "Codec of __consumer_offsets."];
-    Fixed ["offsets.retention.minutes", Int, "10080", AtLeast(1), Stored,
+    Fixed ["offsets.topic.segment.bytes", Int, "104857600", AtLeast(1), Honoured, "Segment size of __consumer_offsets."];
+    Fixed ["offsets.topic.compression.codec", Int, "0", Within(0, 4), Honoured, "Codec of __consumer_offsets."];
+    Fixed ["offsets.retention.minutes", Int, "10080", AtLeast(1), Honoured,
            "How long an empty group's offsets are kept."];
-    Fixed ["offsets.retention.check.interval.ms", Long, "600000", AtLeast(1), Stored,
+    Fixed ["offsets.retention.check.interval.ms", Long, "600000", AtLeast(1), Honoured,
            "How often expired offsets are looked for."];
-    Fixed ["offset.metadata.max.bytes", Int, "4096", Any, Stored, "The longest text a committed offset may carry."];
-    Fixed ["offsets.commit.timeout.ms", Int, "5000", AtLeast(1), Stored, "How long a commit may take."];
-    Fixed ["offsets.load.buffer.size", Int, "5242880", AtLeast(1), Stored, "Memory while offsets are loaded."];
-    Fixed ["group.min.session.timeout.ms", Int, "6000", Any, Stored, "The shortest session of a classic member."];
-    Fixed ["group.max.session.timeout.ms", Int, "1800000", Any, Stored, "The longest session of a classic member."];
-    Fixed ["group.initial.rebalance.delay.ms", Int, "3000", Any, Stored, "How long a new group waits for members."];
-    Fixed ["group.max.size", Int, "2147483647", AtLeast(1), Stored, "How many members a classic group may have."];
-    Fixed ["group.coordinator.rebalance.protocols", List, "classic,consumer,streams", EachOf(PROTOCOLS), Stored,
+    Fixed ["offset.metadata.max.bytes", Int, "4096", Any, Honoured, "The longest text a committed offset may carry."];
+    Fixed ["offsets.commit.timeout.ms", Int, "5000", AtLeast(1), Honoured, "How long a commit may take."];
+    Fixed ["offsets.load.buffer.size", Int, "5242880", AtLeast(1), Honoured,
+           "How much of its log a coordinator reads at a time when it takes over."];
+    Fixed ["group.min.session.timeout.ms", Int, "6000", Any, Honoured, "The shortest session of a classic member."];
+    Fixed ["group.max.session.timeout.ms", Int, "1800000", Any, Honoured, "The longest session of a classic member."];
+    Fixed ["group.initial.rebalance.delay.ms", Int, "3000", Any, Honoured, "How long a new group waits for members."];
+    Fixed ["group.max.size", Int, "2147483647", AtLeast(1), Honoured, "How many members a classic group may have."];
+    Fixed ["group.coordinator.rebalance.protocols", List, "classic,consumer,streams", EachOf(PROTOCOLS), Honoured,
            "The group protocols that are served."];
     Fixed ["group.coordinator.threads", Int, "1", AtLeast(1), Stored, "Threads of the group coordinator."];
     Fixed ["group.coordinator.append.linger.ms", Int, "5", AtLeast(0), Stored, "How long a commit gathers others."];
-    Fixed ["group.consumer.session.timeout.ms", Int, "45000", AtLeast(1), Stored, "Session of a consumer member."];
+    Fixed ["group.consumer.session.timeout.ms", Int, "45000", AtLeast(1), Honoured, "Session of a consumer member."];
     Fixed ["group.consumer.min.session.timeout.ms", Int, "45000", AtLeast(1), Stored, "Its least."];
     Fixed ["group.consumer.max.session.timeout.ms", Int, "60000", AtLeast(1), Stored, "Its most."];
-    Fixed ["group.consumer.heartbeat.interval.ms", Int, "5000", AtLeast(1), Stored, "Heartbeat of a consumer member."];
+    Fixed ["group.consumer.heartbeat.interval.ms", Int, "5000", AtLeast(1), Honoured, "Heartbeat of a consumer member."];
     Fixed ["group.consumer.min.heartbeat.interval.ms", Int, "5000", AtLeast(1), Stored, "Its least."];
     Fixed ["group.consumer.max.heartbeat.interval.ms", Int, "15000", AtLeast(1), Stored, "Its most."];
-    Fixed ["group.consumer.max.size", Int, "2147483647", AtLeast(1), Stored, "Members of a consumer group."];
-    Fixed ["group.consumer.assignors", List, "uniform,range", Any, Stored, "The assignors, the first by default."];
-    Fixed ["group.consumer.migration.policy", Text, "bidirectional", OneOf(POLICIES), Stored,
+    Fixed ["group.consumer.max.size", Int, "2147483647", AtLeast(1), Honoured, "Members of a consumer group."];
+    Fixed ["group.consumer.assignors", List, "uniform,range", Any, Honoured, "The assignors, the first by default."];
+    Fixed ["group.consumer.migration.policy", Text, "bidirectional", OneOf(POLICIES), Honoured,
            "Whether groups move between the classic and the consumer protocol."];
     Fixed ["group.share.session.timeout.ms", Int, "45000", AtLeast(1), Stored, "Session of a share member."];
     Fixed ["group.share.min.session.timeout.ms", Int, "45000", AtLeast(1), Stored, "Its least."];
@@ -61,11 +62,11 @@ pub(super) const ROWS: &[BrokerRow] = rows! {
     Fixed ["share.coordinator.state.topic.segment.bytes", Int, "104857600", AtLeast(1), Stored,
            "Segment size of __share_group_state."];
     Fixed ["share.coordinator.threads", Int, "1", AtLeast(1), Stored, "Threads of the share coordinator."];
-    Fixed ["transaction.state.log.num.partitions", Int, "50", AtLeast(1), Stored, "Partitions of __transaction_state."];
-    Fixed ["transaction.state.log.replication.factor", Short, "3", AtLeast(1), Stored,
+    Fixed ["transaction.state.log.num.partitions", Int, "50", AtLeast(1), Honoured, "Partitions of __transaction_state."];
+    Fixed ["transaction.state.log.replication.factor", Short, "3", AtLeast(1), Honoured,
            "Replicas of __transaction_state, as far as there are nodes."];
-    Fixed ["transaction.state.log.min.isr", Int, "2", AtLeast(1), Stored, "min.insync.replicas of __transaction_state."];
-    Fixed ["transaction.state.log.segment.bytes", Int, "104857600", AtLeast(1), Stored,
+    Fixed ["transaction.state.log.min.isr", Int, "2", AtLeast(1), Honoured, "min.insync.replicas of __transaction_state."];
+    Fixed ["transaction.state.log.segment.bytes", Int, "104857600", AtLeast(1), Honoured,
            "Segment size of __transaction_state."];
     Fixed ["transaction.state.log.load.buffer.size", Int, "5242880", AtLeast(1), Stored,
            "Memory while transactions are loaded."];

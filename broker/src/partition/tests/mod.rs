@@ -2,6 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod leading;
-mod pair;
+pub(crate) mod pair;
 mod taking;
 mod transactions;

@@ -19,7 +19,7 @@ use crate::config::Layers;
 use crate::config::Overrides;
 
 /// Runs a test on an executor of its own, in an empty folder of the disk the build is on.
-pub(super) fn on_disk<Fut: Future<Output = ()> + 'static>(
+pub(crate) fn on_disk<Fut: Future<Output = ()> + 'static>(
     test: impl FnOnce(PathBuf) -> Fut + Send + 'static,
 ) {
     let exe = std::env::current_exe().unwrap();
@@ -34,7 +34,7 @@ pub(super) fn on_disk<Fut: Future<Output = ()> + 'static>(
 }
 
 /// Something a replica said.
-pub(super) enum Said {
+pub(crate) enum Said {
     Follow(i32, Follow),
     Progress(i32, Progress),
     Answer(i32, Answer),
@@ -44,7 +44,7 @@ pub(super) enum Said {
 
 /// Keeps what a replica says until somebody takes it.
 #[derive(Default)]
-pub(super) struct Kept(pub(super) RefCell<Vec<Said>>);
+pub(crate) struct Kept(pub(crate) RefCell<Vec<Said>>);
 
 impl Kept {
     fn say(&self, said: Said) {
@@ -80,17 +80,17 @@ impl Peers for Kept {
     fn peer_changed(&self, _node: i32) {}
 }
 
-pub(super) fn default_config() -> TopicConfig {
+pub(crate) fn default_config() -> TopicConfig {
     let none = Overrides::new();
     TopicConfig::resolve(&none, &Layers::of(&none)).unwrap()
 }
 
 /// One replica.
-pub(super) struct Node {
-    pub(super) drive: Drive,
-    pub(super) watermarks: Watermarks,
-    pub(super) kept: Rc<Kept>,
-    pub(super) partition: Rc<Partition>,
+pub(crate) struct Node {
+    pub(crate) drive: Drive,
+    pub(crate) watermarks: Watermarks,
+    pub(crate) kept: Rc<Kept>,
+    pub(crate) partition: Rc<Partition>,
 }
 
 impl Node {
@@ -135,7 +135,7 @@ impl Node {
     }
 
     /// All bytes of its log.
-    pub(super) async fn bytes(&self) -> Vec<u8> {
+    pub(crate) async fn bytes(&self) -> Vec<u8> {
         let log = self.partition.log();
         let (mut at, end) = (log.log_start(), log.end().appended());
         let mut all = Vec::new();
@@ -164,17 +164,17 @@ async fn read(log: &Log, from: i64, end: i64) -> (Bytes, i64) {
 }
 
 /// Both replicas.
-pub(super) struct Pair {
-    pub(super) nodes: [Node; 2],
-    pub(super) leader: i32,
-    pub(super) leader_epoch: i32,
-    pub(super) partition_epoch: i32,
+pub(crate) struct Pair {
+    pub(crate) nodes: [Node; 2],
+    pub(crate) leader: i32,
+    pub(crate) leader_epoch: i32,
+    pub(crate) partition_epoch: i32,
     /// What was asked of the controller, answered with yes.
-    pub(super) changes: Vec<IsrChange>,
+    pub(crate) changes: Vec<IsrChange>,
 }
 
 impl Pair {
-    pub(super) async fn make(path: &Path, config: TopicConfig) -> Self {
+    pub(crate) async fn make(path: &Path, config: TopicConfig) -> Self {
         let nodes = [
             Node::make(&path.join("0"), 0, config.clone()).await,
             Node::make(&path.join("1"), 1, config).await,
@@ -188,12 +188,12 @@ impl Pair {
         }
     }
 
-    pub(super) fn node(&self, at: i32) -> &Node {
+    pub(crate) fn node(&self, at: i32) -> &Node {
         &self.nodes[usize::try_from(at).unwrap()]
     }
 
     /// Gives both the same metadata.
-    pub(super) fn assign(&mut self, leader: i32, isr: &[i32]) {
+    pub(crate) fn assign(&mut self, leader: i32, isr: &[i32]) {
         self.leader_epoch += i32::from(leader != self.leader);
         self.leader = leader;
         self.partition_epoch += 1;
@@ -214,7 +214,7 @@ impl Pair {
     }
 
     /// Hands messages over until nobody has anything to say and all is written.
-    pub(super) async fn settle(&mut self) {
+    pub(crate) async fn settle(&mut self) {
         let mut quiet = 0;
         while quiet < 20 {
             quiet += 1;
@@ -239,7 +239,7 @@ impl Pair {
     }
 
     /// Hands over what a replica has said; false if that is nothing.
-    pub(super) fn deliver_all(&mut self, from: i32) -> bool {
+    pub(crate) fn deliver_all(&mut self, from: i32) -> bool {
         let said = std::mem::take(&mut *self.node(from).kept.0.borrow_mut());
         let any = !said.is_empty();
         for said in said {
@@ -290,7 +290,7 @@ impl Pair {
     }
 
     /// The records that a leader would send now.
-    pub(super) async fn records(&self, from: i32) -> (Records, Bytes) {
+    pub(crate) async fn records(&self, from: i32) -> (Records, Bytes) {
         let to = 1 - from;
         let leader = &self.node(from).partition;
         let Next::Records { from, end } = leader.next_for(to) else {
@@ -310,7 +310,7 @@ impl Pair {
     }
 
     /// Both logs are the same, and all of them is committed.
-    pub(super) async fn assert_same(&self, end: i64) {
+    pub(crate) async fn assert_same(&self, end: i64) {
         for node in &self.nodes {
             assert_eq!(node.partition.log().end().appended(), end);
             assert_eq!(node.partition.high_watermark(), end);
@@ -318,7 +318,7 @@ impl Pair {
         assert_eq!(self.nodes[0].bytes().await, self.nodes[1].bytes().await);
     }
 
-    pub(super) async fn close(self) {
+    pub(crate) async fn close(self) {
         for node in self.nodes {
             node.partition.log().close().await.unwrap();
             node.drive.close(true).await.unwrap();
@@ -327,7 +327,7 @@ impl Pair {
 }
 
 /// A batch of `count` records as a producer sends it; `sequence` is of the idempotent producer 9.
-pub(super) fn produced(count: usize, sequence: Option<i32>) -> (BytesMut, BatchInfo) {
+pub(crate) fn produced(count: usize, sequence: Option<i32>) -> (BytesMut, BatchInfo) {
     let mut builder = Builder::new(Compression::None);
     if let Some(sequence) = sequence {
         builder = builder.producer(9, 0, sequence);
@@ -345,7 +345,7 @@ pub(super) fn produced(count: usize, sequence: Option<i32>) -> (BytesMut, BatchI
 }
 
 /// Appends a batch, and gives who waits for it.
-pub(super) fn append(
+pub(crate) fn append(
     partition: &Partition,
     count: usize,
     sequence: Option<i32>,
@@ -356,7 +356,7 @@ pub(super) fn append(
 }
 
 /// Whether a wait is over, and how it ended.
-pub(super) async fn now(waiting: &mut oneshot::Receiver<Outcome>) -> Option<Outcome> {
+pub(crate) async fn now(waiting: &mut oneshot::Receiver<Outcome>) -> Option<Outcome> {
     let looked = rt::time::timeout(Duration::ZERO, waiting).await.ok()?;
     Some(looked.unwrap())
 }

@@ -29,6 +29,10 @@ use kafka_protocol::protocol::Request;
 use net::registry::{ADVERTISED, FETCH, lookup};
 
 use super::{PATIENCE, Victim};
+use crate::semantics::groups::{
+    commit_request, consumer_request, delete_request, fetch_request as offsets_request,
+    join_request,
+};
 use crate::semantics::records::{
     Topic, batch, fetch_request, new_topic, produce_request, topic_name, wanted,
 };
@@ -184,6 +188,39 @@ fn asking_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     });
 }
 
+fn group_samples(topic: &Topic, samples: &mut Vec<Sample>) {
+    let group = || GroupId(text("mutant"));
+    sample(samples, |_| {
+        commit_request(&group(), &topic.name, &[(0, 1)])
+    });
+    sample(samples, |v| match v {
+        ..8 => OffsetFetchRequest::default().with_group_id(group()),
+        _ => offsets_request(&group(), Some((&topic.name, vec![0]))),
+    });
+    sample(samples, |_| join_request(&group(), ""));
+    sample(samples, |_| {
+        HeartbeatRequest::default().with_group_id(group())
+    });
+    sample(samples, |_| {
+        LeaveGroupRequest::default().with_group_id(group())
+    });
+    sample(samples, |_| {
+        SyncGroupRequest::default().with_group_id(group())
+    });
+    sample(samples, |_| {
+        DescribeGroupsRequest::default().with_groups(vec![group()])
+    });
+    sample(samples, |_| ListGroupsRequest::default());
+    sample(samples, |_| {
+        DeleteGroupsRequest::default().with_groups_names(vec![group()])
+    });
+    sample(samples, |v| consumer_request(&group(), &topic.name, v));
+    sample(samples, |_| {
+        ConsumerGroupDescribeRequest::default().with_group_ids(vec![group()])
+    });
+    sample(samples, |_| delete_request(&group(), &topic.name, &[0]));
+}
+
 fn cluster_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     let name = || topic_name(&topic.name);
     sample(samples, |_| {
@@ -222,6 +259,9 @@ fn cluster_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     });
 }
 
+/// What may be answered after a time that the request says: Fetch, JoinGroup, SyncGroup.
+const MAY_WAIT: [i16; 3] = [FETCH, 11, 14];
+
 /// Sends a frame; waits for an answer or the end, except where a wait is what may be asked for.
 fn send(victim: &Victim, sample: &Sample, frame: &[u8]) {
     let mut stream = TcpStream::connect(victim.broker.kafka).expect("a connection");
@@ -229,7 +269,7 @@ fn send(victim: &Victim, sample: &Sample, frame: &[u8]) {
     let mut bytes = (frame.len() as i32).to_be_bytes().to_vec();
     bytes.extend_from_slice(frame);
     // It may be closed at any moment.
-    if stream.write_all(&bytes).is_err() || sample.key == FETCH {
+    if stream.write_all(&bytes).is_err() || MAY_WAIT.contains(&sample.key) {
         return;
     }
     let _ = stream.shutdown(std::net::Shutdown::Write);
@@ -264,6 +304,7 @@ fn no_length_count_or_number_in_any_request_harms_the_broker() {
     data_samples(&victim.topic, &mut samples);
     admin_samples(&victim.topic, &mut samples);
     asking_samples(&victim.topic, &mut samples);
+    group_samples(&victim.topic, &mut samples);
     cluster_samples(&victim.topic, &mut samples);
     assert_eq!(
         samples.len(),

@@ -58,7 +58,8 @@ pub fn against_another() -> bool {
     other_broker().is_some()
 }
 
-/// The broker that tests share: two shards where there are two cores, default settings.
+/// The broker that tests share: two shards where there are two cores, default settings, but that a new
+/// group waits for nobody.
 pub fn shared() -> Shared {
     static SHARED: Mutex<Weak<Node>> = Mutex::new(Weak::new());
     let mut shared = SHARED
@@ -73,7 +74,10 @@ pub fn shared() -> Shared {
             dir: temp_dir(),
             address,
         },
-        None => Node::start(|dir| Options::with_shards(dir, cores().min(2))),
+        None => Node::start(|dir| {
+            let options = Options::with_shards(dir, cores().min(2));
+            options.set("group.initial.rebalance.delay.ms", "0")
+        }),
     });
     *shared = Arc::downgrade(&node);
     Shared(node)

@@ -36,18 +36,26 @@ use super::records::{
 use super::wire::{Connection, text};
 
 /// What an exercise has: a connection and a topic of two partitions with ten records in the first.
-struct Exercise<'a> {
-    connection: &'a mut Connection,
-    topic: &'a Topic,
+pub(super) struct Exercise<'a> {
+    pub(super) connection: &'a mut Connection,
+    pub(super) topic: &'a Topic,
 }
 
 /// What clients of Kafka 4.1 find, key by key; the least version is that which is told.
-const KAFKA: [(i16, RangeInclusive<i16>); 25] = [
+const KAFKA: [(i16, RangeInclusive<i16>); 37] = [
     (0, 0..=13),
     (1, 4..=18),
     (2, 1..=10),
     (3, 0..=13),
+    (8, 2..=9),
+    (9, 1..=9),
     (10, 0..=6),
+    (11, 0..=9),
+    (12, 0..=4),
+    (13, 0..=5),
+    (14, 0..=5),
+    (15, 0..=6),
+    (16, 0..=5),
     (18, 0..=4),
     (19, 2..=7),
     (20, 1..=6),
@@ -58,13 +66,17 @@ const KAFKA: [(i16, RangeInclusive<i16>); 25] = [
     (33, 0..=2),
     (35, 1..=4),
     (37, 0..=3),
+    (42, 0..=2),
     (43, 0..=2),
     (44, 0..=1),
     (45, 0..=1),
     (46, 0..=0),
+    (47, 0..=0),
     (55, 0..=2),
     (60, 0..=2),
     (64, 0..=0),
+    (68, 0..=1),
+    (69, 0..=1),
     (75, 0..=0),
     (80, 0..=0),
     (81, 0..=0),
@@ -90,7 +102,15 @@ fn what_is_told_are_kafkas_ranges() {
         }
         if !against_another() {
             assert_eq!(answer.api_keys.len(), KAFKA.len(), "version {version}");
-            assert!(answer.supported_features.is_empty() && answer.finalized_features.is_empty());
+            let finalized = answer.finalized_features.iter();
+            let finalized: Vec<_> = finalized
+                .map(|one| (one.name.as_str(), one.max_version_level))
+                .collect();
+            let expected: &[_] = match version {
+                ..3 => &[],
+                _ => &[("group.version", 1)],
+            };
+            assert_eq!(finalized, expected, "version {version}");
         }
         assert!(!answer.zk_migration_ready);
     }
@@ -125,7 +145,15 @@ impl Exercise<'_> {
             1 => self.fetch(version),
             2 => self.list_offsets(version),
             3 => self.metadata(version),
+            8 => self.offset_commit(version),
+            9 => self.offset_fetch(version),
             10 => self.find_coordinator(version),
+            11 => self.join_group(version),
+            12 => self.heartbeat(version),
+            13 => self.leave_group(version),
+            14 => self.sync_group(version),
+            15 => self.describe_groups(version),
+            16 => self.list_groups(version),
             18 => self.api_versions(version),
             19 => self.create_topics(version),
             20 => self.delete_topics(version),
@@ -136,13 +164,17 @@ impl Exercise<'_> {
             33 => self.alter_configs(version),
             35 => self.describe_log_dirs(version),
             37 => self.create_partitions(version),
+            42 => self.delete_groups(version),
             43 => self.elect_leaders(version),
             44 => self.incremental_alter_configs(version),
             45 => self.alter_partition_reassignments(version),
             46 => self.list_partition_reassignments(version),
+            47 => self.offset_delete(version),
             55 => self.describe_quorum(version),
             60 => self.describe_cluster(version),
             64 => self.unregister_broker(version),
+            68 => self.consumer_heartbeat(version),
+            69 => self.consumer_describe(version),
             75 => self.describe_topic_partitions(version),
             80 => self.add_raft_voter(version),
             81 => self.remove_raft_voter(version),
@@ -216,36 +248,6 @@ impl Exercise<'_> {
         assert_eq!((answer.error_code, answer.throttle_time_ms), (0, 0));
         assert_eq!((answer.brokers.len(), answer.topics[0].error_code), (1, 0));
         assert_eq!(answer.topics[0].partitions.len(), 2, "version {version}");
-    }
-
-    fn find_coordinator(&mut self, version: i16) {
-        if against_another() {
-            return;
-        }
-        let request = FindCoordinatorRequest::default();
-        let answer = if version < 4 {
-            self.connection
-                .call(version, &request.with_key(text("group")))
-        } else {
-            let keys = vec![text("group"), text("other")];
-            self.connection
-                .call(version, &request.with_coordinator_keys(keys))
-        };
-        // COORDINATOR_NOT_AVAILABLE: there are no groups yet.
-        if version < 4 {
-            assert_eq!(
-                (answer.error_code, answer.node_id.0),
-                (15, -1),
-                "version {version}"
-            );
-        } else {
-            let rows: Vec<_> = answer
-                .coordinators
-                .iter()
-                .map(|row| (row.key.as_str(), row.error_code))
-                .collect();
-            assert_eq!(rows, [("group", 15), ("other", 15)], "version {version}");
-        }
     }
 
     fn api_versions(&mut self, version: i16) {

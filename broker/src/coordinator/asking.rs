@@ -1,0 +1,104 @@
+//! From a key to its coordinator's answer, on whatever shard of this node it runs.
+//!
+//! An answer may take minutes, so a question to another shard doesn't hold its lane: it is put in one
+//! call, and the answer comes back in another.
+
+use std::rc::Rc;
+
+use coordinator::partition_for;
+
+use super::kind::Kind;
+use super::running::Answer;
+use super::{CoordinatorError, Coordinators, Internal, table};
+use crate::shard::{Shard, ShardId};
+
+impl Shard {
+    /// Asks the coordinator of a group, if that is on this node.
+    ///
+    /// # Errors
+    /// [`CoordinatorError`].
+    pub(crate) async fn ask_group(
+        self: &Rc<Self>,
+        group_id: &str,
+        ask: group::Ask,
+    ) -> Result<group::Reply, CoordinatorError> {
+        self.ask_coordinator::<group::Groups>(group_id, ask).await
+    }
+
+    /// Asks every coordinator of groups on this node.
+    pub(crate) async fn all_groups(
+        self: &Rc<Self>,
+        make: impl Fn() -> group::Ask + Clone + Send + 'static,
+    ) -> Vec<Result<group::Reply, CoordinatorError>> {
+        self.ask_all::<group::Groups>(make).await
+    }
+
+    /// The coordinators on this shard.
+    pub fn coordinators(&self) -> &Coordinators {
+        &self.coordinators
+    }
+
+    /// The partition that has `key`, and the shard that leads it here.
+    pub(crate) fn coordinator_here(
+        &self,
+        topic: Internal,
+        key: &str,
+    ) -> Result<(ShardId, i32), CoordinatorError> {
+        let route = self.routes().by_name(topic.name());
+        let route = route.ok_or(CoordinatorError::NotCoordinator)?;
+        let partitions = i32::try_from(route.partitions.len()).unwrap_or(i32::MAX);
+        let index = partition_for(key, partitions);
+        let target = route.partition(index);
+        let owner = target
+            .filter(|target| target.leader == self.node_id())
+            .and_then(|target| target.owner);
+        let owner = owner.ok_or(CoordinatorError::NotCoordinator)?;
+        Ok((owner, index))
+    }
+
+    async fn ask_coordinator<K: Kind>(self: &Rc<Self>, key: &str, ask: K::Ask) -> Answer<K> {
+        let (owner, index) = self.coordinator_here(K::TOPIC, key)?;
+        let gone = |_| Err(CoordinatorError::NotCoordinator);
+        if owner == self.id {
+            let answer = table::<K>(self).ask(index, ask);
+            return answer.await.unwrap_or_else(gone);
+        }
+        let (number, answer) = table::<K>(self).expect();
+        let from = self.id;
+        self.run_on(owner, move |shard| {
+            let there = table::<K>(shard).ask(index, ask);
+            let shard = Rc::clone(shard);
+            rt::task::spawn(async move {
+                let answer = there.await.unwrap_or_else(gone);
+                let back = move |shard: &Rc<Self>| {
+                    table::<K>(shard).answered(number, answer);
+                    async {}
+                };
+                shard.run_on(from, back).await;
+            })
+            .detach();
+            async {}
+        })
+        .await;
+        answer.await.unwrap_or_else(gone)
+    }
+
+    async fn ask_all<K: Kind>(
+        self: &Rc<Self>,
+        make: impl Fn() -> K::Ask + Clone + Send + 'static,
+    ) -> Vec<Answer<K>> {
+        let answers = self.run_on_all(move |shard| {
+            let all = table::<K>(shard).all();
+            let asked: Vec<_> = all.iter().map(|running| running.ask(make())).collect();
+            async move {
+                let mut answers = Vec::with_capacity(asked.len());
+                for answer in asked {
+                    let gone = |_| Err(CoordinatorError::NotCoordinator);
+                    answers.push(answer.await.unwrap_or_else(gone));
+                }
+                answers
+            }
+        });
+        answers.await.into_iter().flatten().collect()
+    }
+}

@@ -1,0 +1,40 @@
+//! The kinds of coordinators: what each core needs of its shell that the others don't.
+
+use std::rc::Rc;
+
+use coordinator::Core;
+
+use super::{Coordinators, Internal, Table};
+use crate::config::BrokerConfig;
+use crate::shard::Shard;
+
+/// A kind of coordinator.
+pub(crate) trait Kind: Core<Ask: Send, Reply: Send> + Sized {
+    /// The topic that has its state.
+    const TOPIC: Internal;
+
+    /// Its part of the broker's settings; `leader_epoch` is its partition's.
+    fn settings(config: &BrokerConfig, leader_epoch: i32) -> Self::Settings;
+
+    /// Those of a shard.
+    fn table(all: &Coordinators) -> &Table<Self>;
+
+    /// Does what a coordinator wants done elsewhere. Must not wait.
+    fn perform(shard: &Rc<Shard>, effect: Self::Effect);
+}
+
+impl Kind for group::Groups {
+    const TOPIC: Internal = Internal::ConsumerOffsets;
+
+    fn settings(config: &BrokerConfig, _: i32) -> group::Settings {
+        config.groups.clone()
+    }
+
+    fn table(all: &Coordinators) -> &Table<Self> {
+        &all.groups
+    }
+
+    fn perform(_: &Rc<Shard>, effect: Self::Effect) {
+        match effect {}
+    }
+}

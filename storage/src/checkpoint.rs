@@ -30,6 +30,9 @@ pub(crate) struct Checkpoint {
     pub(crate) snapshot: bool,
     /// Where the log was compacted up to. The first releases don't say it: then nowhere.
     pub(crate) compacted: i64,
+    /// Whether transactions were given up, so that there is an index of them. The first releases don't say
+    /// it: then none were.
+    pub(crate) aborted: bool,
 }
 
 /// Why a checkpoint was not believed.
@@ -60,6 +63,7 @@ impl Checkpoint {
             .with("timeindex.entries", self.time_entries)
             .with("snapshot", u8::from(self.snapshot))
             .with("compacted.offset", self.compacted)
+            .with("aborted", u8::from(self.aborted))
             .encode()
     }
 
@@ -84,6 +88,7 @@ impl Checkpoint {
             time_entries: file.number("timeindex.entries")?,
             snapshot: file.number::<u8>("snapshot")? != 0,
             compacted: file.number("compacted.offset").unwrap_or(0),
+            aborted: file.number::<u8>("aborted").unwrap_or(0) != 0,
         };
         let sane = read.segment >= 0
             && read.offset >= read.segment
@@ -114,6 +119,7 @@ mod tests {
         time_entries: 2,
         snapshot: true,
         compacted: 90,
+        aborted: true,
     };
 
     #[test]
@@ -123,6 +129,7 @@ mod tests {
             newest: None,
             first_timestamp: None,
             snapshot: false,
+            aborted: false,
             ..GOOD
         };
         assert_eq!(Checkpoint::decode(&untimed.encode()), Ok(untimed));

@@ -10,6 +10,7 @@
 //! Everything here belongs to one shard and stays on it. The files are described in
 //! `docs/formats.md`; that description is a promise.
 
+mod aborted;
 mod budget;
 mod checkpoint;
 mod compact;
@@ -35,9 +36,10 @@ mod segment;
 mod tail;
 mod watermarks;
 
+pub use aborted::AbortedTransaction;
 pub use budget::TailBudget;
 pub use compact::plan::Compactable;
-pub use compact::transactions::{Aborted, LastWritten, Writers};
+pub use compact::transactions::{LastWritten, Writers};
 pub use config::{DriveConfig, LogConfig};
 pub use drive::{Drive, Health, LogDir};
 pub use end::LogEnd;

@@ -26,6 +26,10 @@ pub(crate) struct Listing {
     pub(crate) swaps: Vec<i64>,
     /// Files of a compaction: in a folder of Kafka's they say that it was stopped within one.
     pub(crate) compaction: Vec<String>,
+    /// First markers of the chunks of the index of transactions that were given up.
+    pub(crate) aborted: BTreeSet<i64>,
+    /// Base offsets of the segments that have such an index of Kafka's.
+    pub(crate) kafka_aborted: BTreeSet<i64>,
     /// Files that mean nothing any more.
     leftovers: Vec<String>,
 }
@@ -60,6 +64,12 @@ impl Listing {
                     listing.compaction.push(entry.name);
                 }
                 FileKind::KafkaSwap => listing.compaction.push(entry.name),
+                FileKind::Aborted(first) => {
+                    listing.aborted.insert(first);
+                }
+                FileKind::KafkaAborted(base) => {
+                    listing.kafka_aborted.insert(base);
+                }
                 FileKind::Temporary => listing.leftovers.push(entry.name),
                 FileKind::Other => {}
             }
@@ -87,9 +97,13 @@ impl Listing {
             .time_indexes
             .keys()
             .map(|&base| FileKind::TimeIndex(base));
-        let all = offsets.chain(times);
+        let aborted = self.kafka_aborted.iter();
+        let aborted = aborted.map(|&base| FileKind::KafkaAborted(base));
+        let all = offsets.chain(times).chain(aborted);
         all.filter(|kind| match kind {
-            FileKind::Index(base) | FileKind::TimeIndex(base) => !has_log(*base),
+            FileKind::Index(base) | FileKind::TimeIndex(base) | FileKind::KafkaAborted(base) => {
+                !has_log(*base)
+            }
             _ => false,
         })
         .filter_map(FileKind::name)

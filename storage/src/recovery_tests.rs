@@ -165,6 +165,7 @@ const KNOWN: Checkpoint = Checkpoint {
     time_entries: 1,
     snapshot: false,
     compacted: 0,
+    aborted: false,
 };
 
 fn listed(segments: &[(i64, u64)]) -> Vec<Listed> {

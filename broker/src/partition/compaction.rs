@@ -44,10 +44,7 @@ impl Partition {
         now_ms: i64,
         means: &Means<'_>,
     ) -> Result<Option<Compacted>, LogError> {
-        let writers = Writers {
-            live: self.state.borrow().producers.last_written().collect(),
-            ..Writers::default()
-        };
+        let writers: Writers = self.state.borrow().producers.last_written().collect();
         let round = Round {
             upto: self.last_stable_offset(),
             now_ms,

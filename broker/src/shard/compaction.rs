@@ -165,7 +165,10 @@ impl Shard {
         let (topic, index) = (partition.topic(), partition.id().index);
         match error {
             // Something else was to be done to the log; or it is on its way out.
-            LogError::Interrupted { .. } | LogError::Closed { .. } | LogError::NoOwner { .. } => {
+            LogError::Interrupted { .. }
+            | LogError::Closed { .. }
+            | LogError::NoOwner { .. }
+            | LogError::DriveFailed(_) => {
                 tracing::debug!(topic, partition = index, %error, "compaction comes later");
                 return;
             }

@@ -7,16 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use batch::{Batch, ControlType, DecompressLimit};
 
-/// A transaction that was given up, in one log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Aborted {
-    /// Whose it was.
-    pub producer_id: i64,
-    /// Offset of its first record.
-    pub first_offset: i64,
-    /// Offset of the marker that ended it.
-    pub last_offset: i64,
-}
+use crate::aborted::AbortedTransaction;
 
 /// Where a producer that may go on writes on: what a log must keep of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,15 +18,8 @@ pub struct LastWritten {
     pub epoch: i16,
 }
 
-/// What is known of producers and transactions, as of the part of a log that is to be compacted.
-#[derive(Clone, Debug, Default)]
-pub struct Writers {
-    /// The transactions that were given up and have a record or their marker in that part, as far as a marker
-    /// of theirs is in the log.
-    pub aborted: Vec<Aborted>,
-    /// The producers that are not forgotten, by their ids.
-    pub live: BTreeMap<i64, LastWritten>,
-}
+/// The producers of a log that are not forgotten, by their ids.
+pub type Writers = BTreeMap<i64, LastWritten>;
 
 /// What is to become of a batch, apart from its keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,22 +35,21 @@ pub(crate) struct Verdict {
 /// One walk over the batches of a log.
 #[derive(Debug)]
 pub(crate) struct Walked<'a> {
-    live: &'a BTreeMap<i64, LastWritten>,
+    writers: &'a Writers,
     /// By producer and first offset, the marker's offset.
     aborted: BTreeMap<(i64, i64), i64>,
-    /// Of those, the ones of which a batch was met.
-    met: BTreeSet<(i64, i64)>,
     /// Producers of which a batch of another transaction was met since their last marker.
     open: BTreeSet<i64>,
 }
 
 impl<'a> Walked<'a> {
-    pub(crate) fn new(writers: &'a Writers) -> Self {
-        let entry = |one: &Aborted| ((one.producer_id, one.first_offset), one.last_offset);
+    /// `aborted` are all of the log's index that have a record or their marker in the part that is walked over.
+    pub(crate) fn new(writers: &'a Writers, aborted: &[AbortedTransaction]) -> Self {
+        let entry =
+            |one: &AbortedTransaction| ((one.producer_id, one.first_offset), one.last_offset);
         Self {
-            live: &writers.live,
-            aborted: writers.aborted.iter().map(entry).collect(),
-            met: BTreeSet::new(),
+            writers,
+            aborted: aborted.iter().map(entry).collect(),
             open: BTreeSet::new(),
         }
     }
@@ -102,40 +85,32 @@ impl<'a> Walked<'a> {
             Some(None) => false,
             Some(Some(ControlType::Commit)) => !self.open.remove(&producer),
             Some(Some(ControlType::Abort)) => {
-                let ended = self.aborted_at(producer, batch.last_offset());
-                let met = ended.is_some_and(|entry| self.met.remove(&entry));
-                // What wasn't told is not guessed: as long as there are records, there is the marker.
-                let untold = self.open.remove(&producer);
-                !met && !untold
+                // What the index has needs its marker, for readers who skip up to there; and what wasn't told
+                // is not guessed: as long as there are batches, there is the marker.
+                let met = self.open.remove(&producer);
+                !met && !self.is_known(producer, batch.last_offset())
             }
         }
     }
 
     fn is_aborted(&mut self, batch: &Batch<'_>) -> bool {
-        let producer = batch.producer_id();
-        match self.aborted_at(producer, batch.last_offset()) {
-            Some(entry) => {
-                self.met.insert(entry);
-                true
-            }
-            None => {
-                self.open.insert(producer);
-                false
-            }
+        let known = self.is_known(batch.producer_id(), batch.last_offset());
+        if !known {
+            self.open.insert(batch.producer_id());
         }
+        known
     }
 
-    /// The aborted transaction of this producer's that holds the offset.
-    fn aborted_at(&self, producer: i64, offset: i64) -> Option<(i64, i64)> {
+    /// Whether the index has an aborted transaction of this producer's that holds the offset.
+    fn is_known(&self, producer: i64, offset: i64) -> bool {
         let mut before = self
             .aborted
             .range((producer, i64::MIN)..=(producer, offset));
-        let (&entry, &last) = before.next_back()?;
-        (offset <= last).then_some(entry)
+        before.next_back().is_some_and(|(_, &last)| offset <= last)
     }
 
     fn is_last_of_producer(&self, batch: &Batch<'_>) -> bool {
-        let known = self.live.get(&batch.producer_id());
+        let known = self.writers.get(&batch.producer_id());
         known.is_some_and(|known| match known.last_offset {
             Some(last) => batch.last_offset() == last,
             None => batch.attributes().is_control() && batch.producer_epoch() == known.epoch,
@@ -167,8 +142,9 @@ mod tests {
         builder.build().unwrap()
     }
 
-    fn void(writers: &Writers, batches: &[Bytes]) -> Vec<bool> {
-        let mut walked = Walked::new(writers);
+    fn void(aborted: &[AbortedTransaction], batches: &[Bytes]) -> Vec<bool> {
+        let writers = Writers::new();
+        let mut walked = Walked::new(&writers, aborted);
         let judge = |bytes: &Bytes| walked.next(&Batch::parse(bytes).unwrap()).void;
         batches.iter().map(judge).collect()
     }
@@ -176,47 +152,41 @@ mod tests {
     const ABORT: ControlType = ControlType::Abort;
     const COMMIT: ControlType = ControlType::Commit;
 
-    fn aborted(producer_id: i64, first_offset: i64, last_offset: i64) -> Aborted {
-        Aborted {
+    fn aborted(producer_id: i64, first_offset: i64, last_offset: i64) -> AbortedTransaction {
+        AbortedTransaction {
             producer_id,
             first_offset,
             last_offset,
+            last_stable_offset: last_offset + 1,
         }
     }
 
     #[test]
     fn records_that_were_given_up_go_before_their_marker() {
-        let writers = Writers {
-            aborted: vec![aborted(1, 0, 3)],
-            ..Writers::default()
-        };
+        let known = [aborted(1, 0, 3)];
         let log = [data(0, 1), data(1, 2), data(2, 1), marker(3, 1, ABORT)];
-        assert_eq!(void(&writers, &log), [true, false, true, false]);
-        // When they are gone, so may it.
+        assert_eq!(void(&known, &log), [true, false, true, false]);
+        // As long as the index has it, readers rely on the marker.
         let log = [data(1, 2), marker(3, 1, ABORT), data(4, 1)];
-        assert_eq!(void(&writers, &log), [false, true, false]);
+        assert_eq!(void(&known, &log), [false, false, false]);
+        assert_eq!(void(&[], &log), [false, true, false]);
     }
 
     #[test]
     fn a_commit_stays_as_long_as_its_records() {
-        let writers = Writers::default();
         let log = [data(0, 1), marker(1, 1, COMMIT), marker(2, 1, COMMIT)];
-        assert_eq!(void(&writers, &log), [false, false, true]);
+        assert_eq!(void(&[], &log), [false, false, true]);
     }
 
     #[test]
     fn an_abort_that_nobody_told_of_keeps_its_marker() {
-        let writers = Writers::default();
         let log = [data(0, 1), marker(1, 1, ABORT), marker(2, 1, ABORT)];
-        assert_eq!(void(&writers, &log), [false, false, true]);
+        assert_eq!(void(&[], &log), [false, false, true]);
     }
 
     #[test]
     fn transactions_of_one_producer_are_told_apart() {
-        let writers = Writers {
-            aborted: vec![aborted(1, 2, 3), aborted(1, 6, 9)],
-            ..Writers::default()
-        };
+        let known = [aborted(1, 2, 3)];
         let log = [
             data(0, 1),
             marker(1, 1, COMMIT),
@@ -227,7 +197,7 @@ mod tests {
             marker(9, 1, ABORT),
         ];
         let expected = [false, false, true, false, false, false, true];
-        assert_eq!(void(&writers, &log), expected);
+        assert_eq!(void(&known, &log), expected);
     }
 
     #[test]
@@ -240,7 +210,7 @@ mod tests {
         };
         let other = Builder::new(Compression::None).base_offset(1).control();
         let other = other.record(record).build().unwrap();
-        assert_eq!(void(&Writers::default(), &[emptied, other]), [true, false]);
+        assert_eq!(void(&[], &[emptied, other]), [true, false]);
     }
 
     #[test]
@@ -249,10 +219,7 @@ mod tests {
             last_offset,
             epoch: 0,
         };
-        let writers = Writers {
-            live: BTreeMap::from([(1, last(Some(2))), (2, last(None)), (3, last(Some(9)))]),
-            ..Writers::default()
-        };
+        let writers = Writers::from([(1, last(Some(2))), (2, last(None)), (3, last(Some(9)))]);
         let log = [
             data(0, 1),
             data(2, 1),
@@ -260,7 +227,7 @@ mod tests {
             data(4, 2),
             data(5, 3),
         ];
-        let mut walked = Walked::new(&writers);
+        let mut walked = Walked::new(&writers, &[]);
         let judge = |bytes: &Bytes| walked.next(&Batch::parse(bytes).unwrap()).holds_place;
         let held: Vec<_> = log.iter().map(judge).collect();
         assert_eq!(held, [false, true, true, false, false]);

@@ -5,6 +5,7 @@ use std::io;
 use rt::task;
 
 use crate::LogConfig;
+use crate::aborted::AbortedIndex;
 use crate::drive::Drive;
 use crate::end::LogEnd;
 use crate::epoch::EpochCache;
@@ -189,6 +190,7 @@ impl State {
             tail: Tail::default(),
             partial: None,
             epochs,
+            aborted: AbortedIndex::default(),
             epochs_changed: false,
             folder_changed: false,
             size,
@@ -196,6 +198,7 @@ impl State {
             changed: false,
             vouched: 0,
             compacted: 0,
+            replaced: Vec::new(),
             refusals: 0,
         }
     }

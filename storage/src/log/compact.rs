@@ -13,6 +13,7 @@ use batch::{Batch, BatchError, Compression, DecompressLimit, Retained};
 use bytes::Bytes;
 use rt::task;
 
+use crate::aborted::{AbortedTransaction, Chunk};
 use crate::compact::filter::{self, Rules};
 use crate::compact::keys::{KeyHasher, KeyMap};
 use crate::compact::plan::{self, Closed, Compactable};
@@ -36,7 +37,7 @@ pub struct Round<'a> {
     pub upto: i64,
     /// The wall clock, in milliseconds since 1970.
     pub now_ms: i64,
-    /// Producers and transactions of the log.
+    /// Producers of the log.
     pub writers: &'a Writers,
     /// Most bytes of memory for keys.
     pub memory: usize,
@@ -118,14 +119,21 @@ impl Log {
             return Err(log.interrupted());
         }
         let _running = Running(log);
-        // Segments that a checkpoint doesn't vouch for may be read at a start from where it says.
+        let chunks = log.forget_aborted();
+        // Segments that a checkpoint doesn't vouch for may be read at a start from where it says. And what the
+        // index of aborted transactions forgot must be forgotten for good before their markers go.
         self.checkpoint().await?;
+        {
+            let _files = log.files.acquire(1).await;
+            log.remove_chunks(&chunks).await?;
+        }
         let segments = log.vouched_segments();
         let part = log.part_of(&segments, round.upto, round.now_ms).await?;
         if part.from >= part.upto || part.dirty_bytes == 0 {
             return Ok(None);
         }
-        let mut work = Work::new(log, round);
+        let aborted = self.aborted(self.log_start(), part.upto).await?;
+        let mut work = Work::new(log, round, &aborted);
         let within = |upto: i64| {
             segments
                 .iter()
@@ -174,6 +182,21 @@ impl LogInner {
             // Woken or timed out, it looks again.
             let _ = rt::time::timeout(left, progress).await;
         }
+    }
+
+    /// Forgets the aborted transactions of the part that was compacted: none of their records is left. Not
+    /// while somebody may still be reading what was there before. Gives back what is then to be removed.
+    fn forget_aborted(&self) -> Vec<Chunk> {
+        let state = &mut *self.state.borrow_mut();
+        state.replaced.retain(|segment| segment.strong_count() > 0);
+        if !state.replaced.is_empty() {
+            return Vec::new();
+        }
+        let compacted = state.compacted;
+        let had_some = !state.aborted.is_empty();
+        let chunks = state.aborted.drop_below(compacted);
+        state.changed |= had_some;
+        chunks
     }
 
     /// Closes the active segment if its first record has waited too long to be compacted.
@@ -324,16 +347,18 @@ impl Segment {
 struct Work<'a> {
     log: &'a LogInner,
     round: &'a Round<'a>,
+    aborted: &'a [AbortedTransaction],
     throttle: Throttle,
     began: Instant,
     done: Compacted,
 }
 
 impl<'a> Work<'a> {
-    fn new(log: &'a LogInner, round: &'a Round<'a>) -> Self {
+    fn new(log: &'a LogInner, round: &'a Round<'a>, aborted: &'a [AbortedTransaction]) -> Self {
         Self {
             log,
             round,
+            aborted,
             throttle: Throttle::default(),
             began: rt::time::now(),
             done: Compacted::default(),
@@ -354,7 +379,7 @@ impl<'a> Work<'a> {
         let wanted = u64::try_from(part.upto - part.from).unwrap_or(0);
         let mut keys = KeyMap::new(round.memory, round.load, wanted);
         let hasher = KeyHasher::default();
-        let mut walked = Walked::new(round.writers);
+        let mut walked = Walked::new(round.writers, self.aborted);
         'all: for segment in segments {
             if segment.state().next_offset <= part.from {
                 continue;
@@ -415,7 +440,7 @@ impl<'a> Work<'a> {
     /// together as far as it makes one segment.
     async fn rewrite(&mut self, segments: &[Rc<Segment>], rules: Rules) -> Result<(), LogError> {
         let rules = Arc::new(rules);
-        let mut walked = Walked::new(self.round.writers);
+        let mut walked = Walked::new(self.round.writers, self.aborted);
         let mut rest = segments;
         while let Some(first) = rest.first() {
             let mut output = Rewrite::begin(self.log, first.base_offset()).await?;

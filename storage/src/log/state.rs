@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use batch::BatchInfo;
 use bytes::Bytes;
 
+use crate::aborted::AbortedIndex;
 use crate::config::LogConfig;
 use crate::end::LogEnd;
 use crate::epoch::EpochCache;
@@ -50,6 +51,7 @@ pub(crate) struct State {
     pub(crate) tail: Tail,
     pub(crate) partial: Option<Partial>,
     pub(crate) epochs: EpochCache,
+    pub(crate) aborted: AbortedIndex,
     /// Whether the epochs changed since their file was written.
     pub(crate) epochs_changed: bool,
     /// Whether a file was made since the folder was last synced.
@@ -64,6 +66,8 @@ pub(crate) struct State {
     pub(crate) vouched: i64,
     /// Where it was compacted up to.
     pub(crate) compacted: i64,
+    /// Segments that compaction took out of the log, as long as somebody reads them.
+    pub(crate) replaced: Vec<Weak<Segment>>,
     /// How often appended batches were taken back.
     pub(crate) refusals: u64,
 }
@@ -185,6 +189,8 @@ impl State {
         self.partial = None;
         self.end.take_back();
         self.epochs_changed |= self.epochs.truncate_end(written);
+        // A chunk is only of what a checkpoint vouches for, so it stays.
+        self.aborted.cut(written);
         self.refusals += 1;
         freed
     }

@@ -19,6 +19,7 @@ use std::rc::Rc;
 use batch::{Batch, HEADER_LEN};
 use rt::task;
 
+use crate::budget::Evict;
 use crate::error::LogError;
 use crate::index;
 use crate::listing::{Listing, remove_if_there};
@@ -54,6 +55,9 @@ impl LogInner {
         // Its file is reached under its own name only after the next renaming; until then it is held open.
         segment.set_file(Some(file.clone()));
         self.replace(group, &segment);
+        // Readers get what is left, not what memory still has.
+        let end = segment.state().next_offset;
+        self.evict(end);
         let settled = self.settle_swap(group, &segment, &swap).await;
         settled.inspect_err(|error| self.drive.fail(error.to_string()))?;
         self.drive.files.insert(&segment, file);
@@ -84,6 +88,7 @@ impl LogInner {
             one.state().removed = true;
             state.segments.remove(&one.base_offset());
             state.size -= one.state().len;
+            state.replaced.push(Rc::downgrade(one));
         }
         state.size += segment.state().len;
         state

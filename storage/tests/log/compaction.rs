@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use batch::{Builder, Compression, ControlType, DecompressLimit, NewRecord};
 use bytes::Bytes;
 use storage::{
-    Aborted, Compacted, Drive, LastWritten, Log, LogConfig, LogError, Read, Round, Writers,
+    AbortedTransaction, Compacted, Drive, LastWritten, Log, LogConfig, LogError, Read, Round,
+    Writers,
 };
 
 use crate::fixture::*;
@@ -177,7 +178,7 @@ struct Run {
     /// All that was ever appended.
     model: Vec<Seen>,
     open: BTreeMap<i64, Open>,
-    aborted: Vec<Aborted>,
+    aborted: Vec<AbortedTransaction>,
     /// Last record and marker of each producer.
     last: BTreeMap<i64, Option<i64>>,
     /// When the tombstone at an offset was first compacted.
@@ -254,11 +255,15 @@ impl Run {
         let bytes = put(&self.log, marker);
         let last_offset = info(&bytes).last_offset;
         if open.aborts {
-            self.aborted.push(Aborted {
+            let others = self.open.values().map(|open| open.first).min();
+            let entry = AbortedTransaction {
                 producer_id: producer,
                 first_offset: open.first,
                 last_offset,
-            });
+                last_stable_offset: others.unwrap_or(last_offset + 1),
+            };
+            self.log.note_aborted(entry);
+            self.aborted.push(entry);
         }
         self.model.extend(records_in(&bytes));
     }
@@ -285,17 +290,13 @@ impl Run {
 
     async fn compact(&mut self) {
         written(&self.log).await;
-        // What came from memory would hide what is on the drive.
         let upto = self.last_stable();
         let memory = [24 * 60, 24 * 30, 1 << 20][self.random.below(3) as usize];
         let live = self.last.iter().map(|(&id, &last_offset)| {
             let epoch = 0;
             (id, LastWritten { last_offset, epoch })
         });
-        let writers = Writers {
-            aborted: self.aborted.clone(),
-            live: live.collect(),
-        };
+        let writers: Writers = live.collect();
         let before = self.log.compacted_to();
         let done = compact(&self.log, upto, self.now_ms, memory, &writers).await;
         let done = match done {
@@ -397,6 +398,12 @@ impl Run {
         }
         self.drive = open_drive(&self.path).await;
         self.log = open_log(&self.drive, config()).await;
+        // As its owner does, who is told of the batches since the last checkpoint.
+        for entry in &self.aborted {
+            if entry.last_offset >= self.log.compacted_to() {
+                self.log.note_aborted(*entry);
+            }
+        }
         assert_eq!(self.log.end().appended(), end.appended());
         assert!(self.log.compacted_to() <= upto && (killed || self.log.compacted_to() == upto));
         self.check().await;

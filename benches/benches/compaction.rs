@@ -81,7 +81,7 @@ async fn compact(log: &Log, clock: &Clock) -> Duration {
     let round = Round {
         upto: end,
         now_ms,
-        writers: &Writers::default(),
+        writers: &Writers::new(),
         memory: 128 << 20,
         load: 0.9,
         rate: &|| f64::MAX,
@@ -118,7 +118,9 @@ fn compaction(bench: &mut Bench) {
     let mut group = bench.benchmark_group("compaction");
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
     // Keys, values, and what a record takes around them.
-    group.throughput(Throughput::Bytes(batches() * RECORDS * (20 + VALUE as u64 + 9)));
+    group.throughput(Throughput::Bytes(
+        batches() * RECORDS * (20 + VALUE as u64 + 9),
+    ));
     let mut shard = None;
     for codec in [Compression::None, Compression::Lz4, Compression::Zstd] {
         group.bench_function(format!("uncompressed bytes, {codec}"), |bencher| {

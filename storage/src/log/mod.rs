@@ -20,6 +20,7 @@ mod lookup;
 mod open;
 mod read;
 mod rewrite;
+mod round;
 mod state;
 mod swap;
 mod time;

@@ -3,6 +3,7 @@
 
 mod aborted;
 mod compaction;
+mod compaction_steps;
 mod crash;
 mod fixture;
 mod formats;

@@ -41,7 +41,11 @@ pub(crate) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(log: &'a LogInner, round: &'a Round<'a>, aborted: &'a [AbortedTransaction]) -> Self {
+    pub(crate) fn new(
+        log: &'a LogInner,
+        round: &'a Round<'a>,
+        aborted: &'a [AbortedTransaction],
+    ) -> Self {
         Self {
             log,
             round,

@@ -9,7 +9,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::Nodes;
@@ -19,6 +19,9 @@ use crate::harness::Random;
 
 const TOPIC: &str = "whole-or-nothing";
 const PARTITIONS: i32 = 6;
+
+/// One that takes in by itself what became of its records; else an abort would wait for that for ever.
+type Writer = ThreadedProducer<DefaultProducerContext>;
 
 fn config(nodes: &Nodes) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -36,8 +39,8 @@ fn create_topic(nodes: &Nodes, replicas: i32) {
         .unwrap();
 }
 
-fn producer(nodes: &Nodes, id: &str) -> BaseProducer {
-    let producer: BaseProducer = config(nodes)
+fn producer(nodes: &Nodes, id: &str) -> Writer {
+    let producer: Writer = config(nodes)
         .set("transactional.id", id)
         .set("linger.ms", "0")
         .create()
@@ -57,7 +60,7 @@ fn again(mut step: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaEr
 }
 
 /// A record to each partition. Whether they are in their logs is seen when the transaction ends.
-fn write(producer: &BaseProducer, number: usize) {
+fn write(producer: &Writer, number: usize) {
     for partition in 0..PARTITIONS {
         let value = number.to_string();
         let record: BaseRecord<'_, (), str> =
@@ -70,7 +73,7 @@ fn write(producer: &BaseProducer, number: usize) {
 }
 
 /// Writes a transaction and commits it; aborts it if it can't be. Whether it is committed.
-fn commit(producer: &BaseProducer, number: usize) -> bool {
+fn commit(producer: &Writer, number: usize) -> bool {
     producer.begin_transaction().unwrap();
     write(producer, number);
     match again(|| producer.commit_transaction(PATIENCE)) {

@@ -15,3 +15,4 @@ mod power;
 mod roundtrip;
 mod semantics;
 mod stop;
+mod transactions;

@@ -28,20 +28,24 @@ fn begin_as(broker: &Broker, id: &str) -> Transactional {
     producer
 }
 
-/// Reads values of a partition from its start until `last` comes, or nothing more can.
-fn read(broker: &Broker, partition: i32, committed: bool, last: &str) -> Vec<String> {
+fn reader(broker: &Broker, committed: bool) -> BaseConsumer {
     let isolation = if committed {
         "read_committed"
     } else {
         "read_uncommitted"
     };
-    let consumer: BaseConsumer = config(broker)
+    let created = config(broker)
         .set("group.id", "unused")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("isolation.level", isolation)
-        .create()
-        .expect("a consumer");
+        .create();
+    created.expect("a consumer")
+}
+
+/// Reads values of a partition from its start until `last` comes, or nothing more can.
+fn read(broker: &Broker, partition: i32, committed: bool, last: &str) -> Vec<String> {
+    let consumer = reader(broker, committed);
     let mut assignment = TopicPartitionList::new();
     assignment
         .add_partition_offset(TOPIC, partition, Offset::Offset(0))
@@ -175,6 +179,12 @@ fn an_open_transaction_holds_back_what_comes_behind_it() {
     quick.commit_transaction(WAIT).expect("to commit");
     assert!(read(&broker, 0, true, "none").is_empty());
     assert_eq!(read(&broker, 0, false, "none"), ["slow", "quick"]);
+    let ends = [true, false].map(|committed| {
+        let consumer = reader(&broker, committed);
+        let (_, end) = consumer.fetch_watermarks(TOPIC, 0, WAIT).expect("ends");
+        end
+    });
+    assert_eq!(ends, [0, 3], "two records and a marker");
     // A kill takes neither the transaction nor its being open.
     drop((slow, quick));
     broker.kill();

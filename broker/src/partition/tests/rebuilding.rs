@@ -104,7 +104,7 @@ fn write(leader: &Partition, chance: &mut Chance) {
 async fn reopened(node: Node, path: &std::path::Path) -> Node {
     node.partition.log().close().await.unwrap();
     node.drive.close(true).await.unwrap();
-    let drive = super::pair::drive(path).await;
+    let drive = drive(path).await;
     let dir = drive.logs().await.unwrap().remove(0);
     let mut producers = Rebuilt::default();
     let mut told = |event| producers.take(event, 5_000, ("t", 0));

@@ -27,6 +27,7 @@ mod stop;
 mod table;
 mod topic;
 mod topic_show;
+mod txn;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -77,6 +78,9 @@ enum Command {
     /// Create, list, describe, alter and delete topics
     #[command(subcommand)]
     Topic(topic::TopicCommand),
+    /// List, describe and abort transactions
+    #[command(subcommand)]
+    Txn(txn::TxnCommand),
     /// Write lines from a file or a pipe to a topic, one record each
     Produce(produce::ProduceArgs),
     /// Read a topic's records and print them
@@ -136,6 +140,7 @@ fn dispatch(cli: Cli, serve: Serve) -> Result<ExitCode, Failure> {
         None => Ok(serve(cli.serve.node()?)),
         Some(Command::Serve(args)) => Ok(serve(args.node()?)),
         Some(Command::Topic(command)) => command.run(),
+        Some(Command::Txn(command)) => command.run(),
         Some(Command::Produce(args)) => args.run(),
         Some(Command::Consume(args)) => args.run(),
         Some(Command::Cluster(args)) => args.run(),

@@ -183,7 +183,7 @@ impl Group {
             .with_generation_id(client.epoch)
             .with_member_id(text(&client.id))
             .with_assignments(shares(&members));
-        client.stage = Stage::Waits(self.rig.ask(Ask::Sync(5, request)));
+        client.stage = Stage::Waits(self.rig.ask(Ask::Sync(4, request)));
     }
 
     fn act_consumer(&mut self, client: &mut Client) {

@@ -7,6 +7,7 @@
 
 mod admin;
 mod cluster;
+mod compacted;
 mod drives;
 mod harness;
 mod hostile;
@@ -15,3 +16,4 @@ mod power;
 mod roundtrip;
 mod semantics;
 mod stop;
+mod transactions;

@@ -16,6 +16,8 @@ mod dump;
 mod dump_index;
 pub mod exit;
 mod failure;
+mod group;
+mod group_show;
 mod key_hash;
 mod line;
 mod produce;
@@ -77,6 +79,9 @@ enum Command {
     /// Create, list, describe, alter and delete topics
     #[command(subcommand)]
     Topic(topic::TopicCommand),
+    /// List, describe, reset and delete consumer groups
+    #[command(subcommand)]
+    Group(group::GroupCommand),
     /// Write lines from a file or a pipe to a topic, one record each
     Produce(produce::ProduceArgs),
     /// Read a topic's records and print them
@@ -136,6 +141,7 @@ fn dispatch(cli: Cli, serve: Serve) -> Result<ExitCode, Failure> {
         None => Ok(serve(cli.serve.node()?)),
         Some(Command::Serve(args)) => Ok(serve(args.node()?)),
         Some(Command::Topic(command)) => command.run(),
+        Some(Command::Group(command)) => command.run(),
         Some(Command::Produce(args)) => args.run(),
         Some(Command::Consume(args)) => args.run(),
         Some(Command::Cluster(args)) => args.run(),

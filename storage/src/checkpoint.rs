@@ -28,6 +28,9 @@ pub(crate) struct Checkpoint {
     pub(crate) time_entries: usize,
     /// Whether the owner gave a snapshot, which is then in a file of this offset.
     pub(crate) snapshot: bool,
+    /// Whether transactions were given up, so that there is an index of them. The first releases don't say
+    /// it: then none were.
+    pub(crate) aborted: bool,
 }
 
 /// Why a checkpoint was not believed.
@@ -57,6 +60,7 @@ impl Checkpoint {
             .with("index.entries", self.offset_entries)
             .with("timeindex.entries", self.time_entries)
             .with("snapshot", u8::from(self.snapshot))
+            .with("aborted", u8::from(self.aborted))
             .encode()
     }
 
@@ -80,6 +84,7 @@ impl Checkpoint {
             offset_entries: file.number("index.entries")?,
             time_entries: file.number("timeindex.entries")?,
             snapshot: file.number::<u8>("snapshot")? != 0,
+            aborted: file.number::<u8>("aborted").unwrap_or(0) != 0,
         };
         let sane = read.segment >= 0
             && read.offset >= read.segment
@@ -109,6 +114,7 @@ mod tests {
         offset_entries: 3,
         time_entries: 2,
         snapshot: true,
+        aborted: true,
     };
 
     #[test]
@@ -118,6 +124,7 @@ mod tests {
             newest: None,
             first_timestamp: None,
             snapshot: false,
+            aborted: false,
             ..GOOD
         };
         assert_eq!(Checkpoint::decode(&untimed.encode()), Ok(untimed));

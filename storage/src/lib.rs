@@ -10,6 +10,7 @@
 //! Everything here belongs to one shard and stays on it. The files are described in
 //! `docs/formats.md`; that description is a promise.
 
+mod aborted;
 mod budget;
 mod checkpoint;
 mod config;
@@ -34,6 +35,7 @@ mod segment;
 mod tail;
 mod watermarks;
 
+pub use aborted::AbortedTransaction;
 pub use budget::TailBudget;
 pub use config::{DriveConfig, LogConfig};
 pub use drive::{Drive, Health, LogDir};

@@ -22,6 +22,10 @@ pub(crate) struct Listing {
     time_indexes: BTreeMap<i64, u64>,
     /// Offsets of the snapshots.
     pub(crate) snapshots: BTreeSet<i64>,
+    /// First markers of the chunks of the index of transactions that were given up.
+    pub(crate) aborted: BTreeSet<i64>,
+    /// Base offsets of the segments that have such an index of Kafka's.
+    pub(crate) kafka_aborted: BTreeSet<i64>,
     /// A file that says Kafka was stopped within a compaction.
     pub(crate) kafka_swap: Option<String>,
     /// Files that mean nothing any more.
@@ -48,6 +52,12 @@ impl Listing {
                 }
                 FileKind::Snapshot(offset) => {
                     listing.snapshots.insert(offset);
+                }
+                FileKind::Aborted(first) => {
+                    listing.aborted.insert(first);
+                }
+                FileKind::KafkaAborted(base) => {
+                    listing.kafka_aborted.insert(base);
                 }
                 FileKind::KafkaSwap => listing.kafka_swap = Some(entry.name),
                 FileKind::Temporary => listing.leftovers.push(entry.name),
@@ -77,9 +87,13 @@ impl Listing {
             .time_indexes
             .keys()
             .map(|&base| FileKind::TimeIndex(base));
-        let all = offsets.chain(times);
+        let aborted = self.kafka_aborted.iter();
+        let aborted = aborted.map(|&base| FileKind::KafkaAborted(base));
+        let all = offsets.chain(times).chain(aborted);
         all.filter(|kind| match kind {
-            FileKind::Index(base) | FileKind::TimeIndex(base) => !has_log(*base),
+            FileKind::Index(base) | FileKind::TimeIndex(base) | FileKind::KafkaAborted(base) => {
+                !has_log(*base)
+            }
             _ => false,
         })
         .filter_map(FileKind::name)

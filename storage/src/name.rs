@@ -24,6 +24,8 @@ pub(crate) const TOPIC_NAME_FILE: &str = "topic.name";
 pub(crate) const CHECKPOINT_FILE: &str = "checkpoint";
 /// Kafka's list of leader epochs.
 pub(crate) const EPOCHS_FILE: &str = "leader-epoch-checkpoint";
+/// The list of the index of transactions that were given up.
+pub(crate) const ABORTED_FILE: &str = "aborted-transactions";
 /// Kafka's record of the topic id.
 pub(crate) const METADATA_FILE: &str = "partition.metadata";
 
@@ -179,6 +181,10 @@ pub(crate) enum FileKind {
     TimeIndex(i64),
     /// Producer state as of an offset.
     Snapshot(i64),
+    /// A chunk of the index of transactions that were given up, by its first marker.
+    Aborted(i64),
+    /// Kafka's index of those of a segment.
+    KafkaAborted(i64),
     /// A step of a compaction that Kafka did not finish.
     KafkaSwap,
     /// A leftover of an atomic write that did not finish.
@@ -208,6 +214,8 @@ impl FileKind {
             "index" => Self::Index(offset),
             "timeindex" => Self::TimeIndex(offset),
             "snapshot" => Self::Snapshot(offset),
+            "aborted" => Self::Aborted(offset),
+            "txnindex" => Self::KafkaAborted(offset),
             _ => Self::Other,
         }
     }
@@ -219,6 +227,8 @@ impl FileKind {
             Self::Index(offset) => (offset, "index"),
             Self::TimeIndex(offset) => (offset, "timeindex"),
             Self::Snapshot(offset) => (offset, "snapshot"),
+            Self::Aborted(offset) => (offset, "aborted"),
+            Self::KafkaAborted(offset) => (offset, "txnindex"),
             Self::KafkaSwap | Self::Temporary | Self::Other => return None,
         };
         Some(file_name(offset, kind))

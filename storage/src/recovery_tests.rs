@@ -164,6 +164,7 @@ const KNOWN: Checkpoint = Checkpoint {
     offset_entries: 1,
     time_entries: 1,
     snapshot: false,
+    aborted: false,
 };
 
 fn listed(segments: &[(i64, u64)]) -> Vec<Listed> {

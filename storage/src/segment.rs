@@ -177,6 +177,11 @@ impl Segment {
         self.path.with_extension("timeindex")
     }
 
+    /// Kafka's index of the transactions that were given up, where Kafka wrote the segment.
+    pub(crate) fn kafka_aborted_path(&self) -> PathBuf {
+        self.path.with_extension("txnindex")
+    }
+
     /// The state, to be changed; never held across an await.
     pub(crate) fn state(&self) -> RefMut<'_, SegmentState> {
         self.state.borrow_mut()

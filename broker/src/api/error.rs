@@ -61,6 +61,7 @@ impl From<ProduceError> for Refusal {
             ProduceError::Producer(why) => producer_code(why),
             ProduceError::Append(append) => append_code(append),
             ProduceError::NotServed(why) => not_served(*why),
+            ProduceError::Transaction(why) => *why,
         };
         Self::with(code, error.to_string())
     }
@@ -82,7 +83,9 @@ fn producer_code(error: &ProducerError) -> ResponseError {
     match error {
         ProducerError::OutOfOrder { .. } => ResponseError::OutOfOrderSequenceNumber,
         ProducerError::OldEpoch { .. } => ResponseError::InvalidProducerEpoch,
-        ProducerError::NotTransactional { .. } => ResponseError::InvalidTxnState,
+        ProducerError::NotTransactional { .. } | ProducerError::NotInTransaction { .. } => {
+            ResponseError::InvalidTxnState
+        }
         ProducerError::OldCoordinator { .. } => ResponseError::TransactionCoordinatorFenced,
     }
 }

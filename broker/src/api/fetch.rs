@@ -38,6 +38,8 @@ struct Limits {
     min_bytes: usize,
     deadline: Instant,
     from: From,
+    /// Whether only what counts is to be read (`isolation.level=read_committed`).
+    committed: bool,
 }
 
 /// Where a request may be served from.
@@ -48,6 +50,9 @@ struct From {
     /// The client's rack, if it is to be sent to a replica there.
     rack: Option<Arc<str>>,
 }
+
+/// The isolation level of readers who want only what counts.
+pub(super) const READ_COMMITTED: i8 = 1;
 
 /// The first version of clients that may read from followers (KIP-392).
 const RACKS_SINCE: i16 = 11;
@@ -105,6 +110,7 @@ fn limits_of(shard: &Shard, request: &FetchRequest, version: i16) -> Limits {
             by_leader: version < RACKS_SINCE,
             rack: rack.filter(|_| settings.rack_aware_reads).map(Arc::from),
         },
+        committed: request.isolation_level == READ_COMMITTED,
     }
 }
 
@@ -192,7 +198,7 @@ async fn gather(
             .max(LEAST_GRANT)
             .min(limits.max_bytes);
         let mut permit = memory.acquire(grant).await;
-        let outcomes = read_round(shard, planned, grant, &limits.from).await;
+        let outcomes = read_round(shard, planned, grant, limits).await;
         let total: usize = outcomes.iter().map(ReadOutcome::size).sum();
         let wrong =
             |o: &ReadOutcome| o.records.is_err() || o.diverging.is_some() || o.preferred.is_some();
@@ -214,7 +220,8 @@ async fn gather(
             return (outcomes, permit);
         }
         drop(permit);
-        watch(shard, planned, &outcomes, limits.min_bytes - total, left).await;
+        let wanted = limits.min_bytes - total;
+        watch(shard, planned, &outcomes, (wanted, limits.committed), left).await;
     }
 }
 
@@ -222,7 +229,7 @@ async fn read_round(
     shard: &Rc<Shard>,
     planned: &[Planned],
     max_bytes: usize,
-    from: &From,
+    limits: &Limits,
 ) -> Vec<ReadOutcome> {
     let mut outcomes = Vec::with_capacity(planned.len());
     let mut by_owner: Vec<(ShardId, Vec<ReadPart>)> = Vec::new();
@@ -237,7 +244,8 @@ async fn read_round(
                     max_bytes: usize::try_from(one.wanted.max_bytes).unwrap_or(0),
                     current_leader_epoch: one.wanted.current_leader_epoch,
                     last_fetched_epoch: one.wanted.last_fetched_epoch,
-                    by_leader: from.by_leader,
+                    by_leader: limits.from.by_leader,
+                    committed: limits.committed,
                 };
                 match by_owner.iter_mut().find(|(shard, _)| *shard == owner) {
                     Some((_, parts)) => parts.push(part),
@@ -249,7 +257,7 @@ async fn read_round(
     let several = by_owner.len() > 1;
     let mut calls = Vec::with_capacity(by_owner.len());
     for (owner, parts) in by_owner {
-        let rack = from.rack.clone();
+        let rack = limits.from.rack.clone();
         let call = shard.start_on(owner, move |shard| {
             let shard = Rc::clone(shard);
             async move { shard.read_parts(parts, max_bytes, rack).await }
@@ -298,7 +306,7 @@ async fn watch(
     shard: &Rc<Shard>,
     planned: &[Planned],
     outcomes: &[ReadOutcome],
-    wanted: usize,
+    (wanted, committed): (usize, bool),
     limit: Duration,
 ) {
     let mut by_owner: Vec<(ShardId, Vec<WatchPart>)> = Vec::new();
@@ -308,7 +316,12 @@ async fn watch(
         };
         let part = WatchPart {
             partition,
-            seen: outcome.high_watermark,
+            seen: if committed {
+                outcome.last_stable_offset
+            } else {
+                outcome.high_watermark
+            },
+            committed,
         };
         match by_owner.iter_mut().find(|(shard, _)| *shard == owner) {
             Some((_, parts)) => parts.push(part),
@@ -418,8 +431,8 @@ fn answer(
 fn fetched(shard: &Shard, key: &FetchKey, outcome: ReadOutcome) -> FetchedPartition {
     let mut partition = FetchedPartition::new(key.index);
     partition.high_watermark = outcome.high_watermark;
-    // Without transactions everything visible is stable.
-    partition.last_stable_offset = outcome.high_watermark;
+    partition.last_stable_offset = outcome.last_stable_offset;
+    partition.aborted = outcome.aborted;
     partition.log_start_offset = outcome.log_start_offset;
     partition.diverging = outcome.diverging;
     partition.preferred_read_replica = outcome.preferred.unwrap_or(-1);

@@ -13,6 +13,7 @@ use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use storage::Log;
 
 use super::error::{Refusal, not_served, read_code};
+use super::fetch::READ_COMMITTED;
 use crate::partition::{Partition, PartitionId};
 use crate::shard::Shard;
 
@@ -28,6 +29,8 @@ struct Query {
     partition: PartitionId,
     timestamp: i64,
     believed_epoch: i32,
+    /// Whether only what counts is to be seen.
+    committed: bool,
 }
 
 /// An offset with its timestamp (-1 for none) and leader epoch.
@@ -44,6 +47,7 @@ pub(super) async fn answer(
     request: ListOffsetsRequest,
     version: i16,
 ) -> ListOffsetsResponse {
+    let committed = request.isolation_level == READ_COMMITTED;
     let mut seen = BTreeSet::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
@@ -55,6 +59,7 @@ pub(super) async fn answer(
                     partition,
                     timestamp: asked.timestamp,
                     believed_epoch: asked.current_leader_epoch,
+                    committed,
                 };
                 one(shard, &topic.name, index, version, query).await
             } else {
@@ -149,7 +154,7 @@ async fn find(partition: &Partition, query: Query) -> Result<Found, ResponseErro
     let served = partition.check(query.believed_epoch, true);
     served.map_err(not_served)?;
     let log = partition.log();
-    let high_watermark = partition.high_watermark();
+    let visible_end = partition.visible_end(query.committed);
     let at = |offset: i64| Found {
         offset,
         timestamp: -1,
@@ -161,7 +166,10 @@ async fn find(partition: &Partition, query: Query) -> Result<Found, ResponseErro
         leader_epoch: -1,
     };
     let timed = match query.timestamp {
-        LATEST => return partition.latest_offset().map(at).map_err(not_served),
+        LATEST => {
+            let latest = partition.latest_offset().map_err(not_served)?;
+            return Ok(at(latest.min(visible_end)));
+        }
         EARLIEST | EARLIEST_LOCAL => {
             let start = log.log_start();
             return Ok(Found {
@@ -171,8 +179,8 @@ async fn find(partition: &Partition, query: Query) -> Result<Found, ResponseErro
         }
         // Nothing is tiered here.
         LATEST_TIERED => return Ok(NONE),
-        MAX_TIMESTAMP => log.max_timestamp(high_watermark).await,
-        time => log.offset_for_time(time, high_watermark).await,
+        MAX_TIMESTAMP => log.max_timestamp(visible_end).await,
+        time => log.offset_for_time(time, visible_end).await,
     };
     match timed {
         Ok(Some(timed)) => Ok(Found {

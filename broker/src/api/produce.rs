@@ -247,10 +247,10 @@ fn check_one(
     }
     let limits = rules::limits(&route.config, sent.version, rt::time::wall_ms());
     let info = batch::check_produced(&records, limits).map_err(|error| refused_batch(&error))?;
-    if sent.transactional || info.attributes.is_transactional() {
+    if info.attributes.is_transactional() && !sent.transactional {
         return Err(Refusal::with(
-            ResponseError::InvalidTxnState,
-            "this broker has no transactions yet",
+            ResponseError::TransactionalIdAuthorizationFailed,
+            "the batch is part of a transaction, and the request doesn't say of which one",
         ));
     }
     let (records, info) = rules::recompressed(&route.config, records, info)?;

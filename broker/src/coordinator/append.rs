@@ -66,8 +66,9 @@ fn told(partition: &Partition, error: &ProduceError) -> CoordinatorError {
     match error {
         ProduceError::NotServed(NotServed::NotEnoughReplicas) => CoordinatorError::NotAvailable,
         ProduceError::Append(AppendError::TooLarge { .. }) => CoordinatorError::TooLarge,
-        ProduceError::NotServed(_) | ProduceError::Append(_) | ProduceError::Producer(_) => {
-            CoordinatorError::NotCoordinator
-        }
+        ProduceError::NotServed(_)
+        | ProduceError::Append(_)
+        | ProduceError::Producer(_)
+        | ProduceError::Transaction(_) => CoordinatorError::NotCoordinator,
     }
 }

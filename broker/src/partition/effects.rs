@@ -8,8 +8,7 @@ use std::rc::Rc;
 use replica::{Assignment, Effect, Replica};
 use storage::LogError;
 
-use super::{AckError, Given, Partition, RETRY_MS, View, clock_ms};
-use crate::producers::Producers;
+use super::{AckError, Given, Partition, RETRY_MS, Rebuilt, View, clock_ms};
 
 /// What is under way, and what waits for its end.
 pub(super) struct Work {
@@ -174,6 +173,7 @@ impl Partition {
 
     fn leadership_lost(&self) {
         let state = &mut *self.state.borrow_mut();
+        state.verifying.lost();
         state.unstable.fail_waiting(&AckError::NotLeader);
         state.uncommitted.fail_waiting(&AckError::NotLeader);
         state.wake_all();
@@ -221,20 +221,25 @@ impl Partition {
                 let now_ms = rt::time::wall_ms();
                 let place = (self.topic(), self.id.index);
                 let mut replay = |event| {
-                    let producers = rebuilt.get_or_insert_with(Producers::default);
-                    super::replay(producers, event, now_ms, place);
+                    let rebuilt: &mut Rebuilt = rebuilt.get_or_insert_default();
+                    rebuilt.take(event, now_ms, place);
                 };
                 self.log.truncate_to(end, &mut replay).await?
             }
             Cut::Anew(start) => {
                 self.log.start_over(start).await?;
-                rebuilt = Some(Producers::default());
+                rebuilt = Some(Rebuilt::default());
                 i64::MIN
             }
         };
         let state = &mut *self.state.borrow_mut();
         match rebuilt {
-            Some(producers) => state.producers = producers,
+            Some(Rebuilt { producers, aborted }) => {
+                state.producers = producers;
+                for entry in aborted {
+                    self.log.note_aborted(entry);
+                }
+            }
             None => state.producers.take_back(end),
         }
         state.unstable.fail_above(end, &AckError::NotLeader);

@@ -93,7 +93,9 @@ impl Partition {
                 state.work.refused_until_ms = Some(clock_ms() + RETRY_MS);
                 return;
             }
-            state.producers.record(info, now_ms);
+            if let Some(aborted) = state.producers.record(info, now_ms) {
+                self.log.note_aborted(aborted);
+            }
             state.uncommitted.appended(info.next_offset(), info.size);
         }
     }

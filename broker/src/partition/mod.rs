@@ -19,6 +19,7 @@ mod questions;
 mod replay;
 #[cfg(test)]
 pub(crate) mod tests;
+mod verifying;
 mod view;
 mod waiters;
 
@@ -27,6 +28,7 @@ use std::rc::{Rc, Weak};
 
 use batch::BatchInfo;
 use bytes::{Bytes, BytesMut};
+use kafka_protocol::ResponseError;
 use replica::{Ack, Assigned, Assignment, NotServed, Peer, Replica, Settings};
 use rt::sync::{Notify, oneshot};
 use storage::{AppendError, Log, LogConfig, LogEnd, LogFailure, LogOwner, Watermarks};
@@ -41,7 +43,9 @@ pub use given::Given;
 pub use peers::Peers;
 use pending::Pending;
 pub use pending::{AckError, Outcome};
-pub use replay::replay;
+pub use replay::Rebuilt;
+use verifying::Verifying;
+pub use verifying::{Begun, Claim, Question};
 use view::View;
 pub use waiters::Waiter;
 use waiters::Waiters;
@@ -70,6 +74,9 @@ pub enum ProduceError {
     /// This replica doesn't lead, or too few are in sync.
     #[error(transparent)]
     NotServed(#[from] NotServed),
+    /// The coordinator of the batch's transaction doesn't know that the partition is in it.
+    #[error("the batch can't begin a transaction here: its coordinator says {0}")]
+    Transaction(ResponseError),
 }
 
 /// A batch that is in the log, perhaps not yet as safe as was asked for.
@@ -91,7 +98,7 @@ pub struct Opened {
     /// The log.
     pub log: Log,
     /// Who wrote to it.
-    pub producers: Producers,
+    pub producers: Rebuilt,
     /// The topic's settings.
     pub config: Rc<TopicConfig>,
 }
@@ -125,6 +132,7 @@ struct State {
     last_stable: i64,
     config: Rc<TopicConfig>,
     work: Work,
+    verifying: Verifying,
     /// Whether there are other replicas.
     replicated: bool,
     /// The leader epoch and partition epoch that the metadata gave last.
@@ -166,6 +174,10 @@ impl Partition {
             producers,
             config,
         } = opened;
+        let Rebuilt { producers, aborted } = producers;
+        for entry in aborted {
+            log.note_aborted(entry);
+        }
         let settings = settings(&config, place.lag_max_ms);
         let known = place.watermarks.get(&topic, id.index).unwrap_or(0);
         let replica = Replica::new(place.node, settings, known, &View(&log));
@@ -187,6 +199,7 @@ impl Partition {
                 stable_waiters: Waiters::default(),
                 last_stable: -1,
                 config,
+                verifying: Verifying::default(),
                 replicated: false,
                 given: (-1, -1),
                 told: UNTOLD,
@@ -280,6 +293,17 @@ impl Partition {
         all: bool,
     ) -> Result<Appended, ProduceError> {
         let state = &mut *self.state.borrow_mut();
+        self.append_checked(state, records, info, now_ms, all)
+    }
+
+    fn append_checked(
+        &self,
+        state: &mut State,
+        records: BytesMut,
+        info: BatchInfo,
+        now_ms: i64,
+        all: bool,
+    ) -> Result<Appended, ProduceError> {
         state.replica.check_append(all)?;
         if let Verdict::Duplicate(earlier) = state.producers.check(&info)? {
             let end = earlier.last_offset + 1;
@@ -318,7 +342,9 @@ impl Partition {
         batch::stamp(&mut records, base_offset, epoch);
         let end = info.last_offset + 1;
         self.log.append(records.freeze(), &info)?;
-        state.producers.record(&info, now_ms);
+        if let Some(aborted) = state.producers.record(&info, now_ms) {
+            self.log.note_aborted(aborted);
+        }
         state.uncommitted.appended(end, info.size);
         Ok(Appended {
             base_offset,
@@ -350,8 +376,9 @@ impl Partition {
 
     /// Forgets producers that have been silent for `expiration_ms`.
     pub fn expire_producers(&self, now_ms: i64, expiration_ms: i64) {
-        let producers = &mut self.state.borrow_mut().producers;
-        producers.expire(now_ms, expiration_ms);
+        let state = &mut *self.state.borrow_mut();
+        state.producers.expire(now_ms, expiration_ms);
+        state.verifying.expire(now_ms, expiration_ms);
     }
 
     /// The greatest id of a producer that wrote here, of those that are known.
@@ -376,6 +403,7 @@ impl Partition {
         let mut state = self.state.borrow_mut();
         state.unstable.fail_above(i64::MIN, &why);
         state.uncommitted.fail_above(i64::MIN, &why);
+        state.verifying.lost();
         state.wake_all();
         self.starts.notify_waiters();
     }

@@ -55,7 +55,9 @@ impl Partition {
             state.replica.check_append(true)?;
             let producers = &state.producers;
             producers.check_end(producer_id, epoch, coordinator_epoch)?;
-            self.append_new(state, records, info, now_ms, true)?
+            let appended = self.append_new(state, records, info, now_ms, true)?;
+            state.verifying.ended(producer_id);
+            appended
         };
         self.tell_moved();
         Ok(appended)

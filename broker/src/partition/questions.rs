@@ -33,6 +33,16 @@ impl Partition {
         }
     }
 
+    /// How far readers see: up to the last stable offset if they want only what counts, else up to the high
+    /// watermark.
+    pub fn visible_end(&self, committed: bool) -> i64 {
+        if committed {
+            self.last_stable_offset()
+        } else {
+            self.high_watermark()
+        }
+    }
+
     /// Who has written here, of those that are known.
     pub fn producers(&self) -> Vec<Description> {
         self.state.borrow().producers.describe().collect()

@@ -1,27 +1,34 @@
 //! The producers' state, made anew from what a log tells when it is opened or cut back.
 
-use storage::ReplayEvent;
+use storage::{AbortedTransaction, ReplayEvent};
 
 use crate::producers::Producers;
 
-/// Takes what the log of `partition` of `topic` tells into `producers`; `now_ms` is the wall clock's.
-pub fn replay(
-    producers: &mut Producers,
-    event: ReplayEvent,
-    now_ms: i64,
-    (topic, partition): (&str, i32),
-) {
-    match event {
-        ReplayEvent::Snapshot(_, bytes) => match Producers::from_snapshot(&bytes) {
-            Ok(snapshot) => *producers = snapshot,
-            Err(error) => {
-                tracing::warn!(topic, partition, %error, "producers are forgotten");
+/// What a log tells of those who wrote to it.
+#[derive(Clone, Debug, Default)]
+pub struct Rebuilt {
+    /// Who they are.
+    pub(super) producers: Producers,
+    /// Their transactions that were given up, of the batches that were told, in the order of the markers.
+    pub(super) aborted: Vec<AbortedTransaction>,
+}
+
+impl Rebuilt {
+    /// Takes what the log of `partition` of `topic` tells; `now_ms` is the wall clock's.
+    pub fn take(&mut self, event: ReplayEvent, now_ms: i64, (topic, partition): (&str, i32)) {
+        match event {
+            ReplayEvent::Snapshot(_, bytes) => match Producers::from_snapshot(&bytes) {
+                Ok(snapshot) => self.producers = snapshot,
+                Err(error) => {
+                    tracing::warn!(topic, partition, %error, "producers are forgotten");
+                }
+            },
+            ReplayEvent::Batch(info) => {
+                let aborted = self.producers.record(&info, now_ms);
+                self.aborted.extend(aborted);
+                // It is on the drive.
+                self.producers.settled(i64::MAX);
             }
-        },
-        ReplayEvent::Batch(info) => {
-            producers.record(&info, now_ms);
-            // It is on the drive.
-            producers.settled(i64::MAX);
         }
     }
 }

@@ -52,6 +52,15 @@ pub enum ProducerError {
         /// Where its open transaction began.
         first_offset: i64,
     },
+    /// A batch whose transaction ended before its coordinator's word for it was there (Kafka's
+    /// `INVALID_TXN_STATE`).
+    #[error(
+        "producer {producer_id} sent a batch whose transaction has ended; it has to begin another"
+    )]
+    NotInTransaction {
+        /// The producer.
+        producer_id: i64,
+    },
     /// A marker of a coordinator that was replaced (Kafka's `TRANSACTION_COORDINATOR_FENCED`).
     #[error(
         "coordinator epoch {found} wants to end a transaction of producer {producer_id}, but epoch \
@@ -147,6 +156,12 @@ impl Producers {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a numbered batch of the producer's is remembered.
+    pub fn has_written(&self, producer_id: i64) -> bool {
+        let producer = self.by_id.get(&producer_id);
+        producer.is_some_and(|producer| !producer.batches.is_empty())
     }
 
     /// Whether the producer has a transaction open here, in this epoch.

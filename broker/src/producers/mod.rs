@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, VecDeque};
 use batch::{BatchInfo, ControlType, Marker};
 pub use check::{ProducerError, Verdict};
 pub use snapshot::SnapshotError;
-pub use transactions::Aborted;
+use storage::AbortedTransaction;
 use transactions::Transactions;
 use undo::Undo;
 
@@ -144,7 +144,7 @@ impl Producers {
 
     /// Takes note of a batch that is in the log now, at the offsets that `info` says. If it ended a
     /// transaction by giving it up, that is told.
-    pub fn record(&mut self, info: &BatchInfo, now_ms: i64) -> Option<Aborted> {
+    pub fn record(&mut self, info: &BatchInfo, now_ms: i64) -> Option<AbortedTransaction> {
         if info.producer_id < 0 {
             return None;
         }
@@ -193,7 +193,7 @@ impl Producers {
         producer.last_used_ms = now_ms;
     }
 
-    fn end(&mut self, info: &BatchInfo, marker: Marker, now_ms: i64) -> Option<Aborted> {
+    fn end(&mut self, info: &BatchInfo, marker: Marker, now_ms: i64) -> Option<AbortedTransaction> {
         let id = info.producer_id;
         self.undo.replaced(info, self.by_id.get(&id));
         let fresh = || Producer::new(info.producer_epoch, now_ms);
@@ -204,7 +204,7 @@ impl Producers {
         // One that ends nothing is in the log all the same: the coordinator wants to see its epoch kept.
         let first_offset = producer.open.take()?;
         let last_stable_offset = self.transactions.ended(first_offset, info.last_offset);
-        (marker.outcome == ControlType::Abort).then_some(Aborted {
+        (marker.outcome == ControlType::Abort).then_some(AbortedTransaction {
             producer_id: id,
             first_offset,
             last_offset: info.last_offset,

@@ -53,7 +53,7 @@ fn the_oldest_open_transaction_holds_everything_back() {
     let aborted = producers.record(&marker(2, 0, 3, false, 7), 5).unwrap();
     assert_eq!(
         aborted,
-        Aborted {
+        AbortedTransaction {
             producer_id: 2,
             first_offset: 2,
             last_offset: 7,
@@ -236,7 +236,7 @@ struct World {
     log: Vec<BatchInfo>,
     stable: usize,
     live: Producers,
-    aborted: Vec<Aborted>,
+    aborted: Vec<AbortedTransaction>,
 }
 
 impl World {
@@ -250,7 +250,7 @@ impl World {
         self.log.push(info);
     }
 
-    fn rebuilt(&self) -> (Producers, Vec<Aborted>) {
+    fn rebuilt(&self) -> (Producers, Vec<AbortedTransaction>) {
         let mut producers = Producers::default();
         let told = |info: &BatchInfo| producers.record(info, info.base_offset);
         let aborted = self.log.iter().filter_map(told).collect();

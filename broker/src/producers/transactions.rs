@@ -3,20 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// A transaction that was given up: readers who want only what counts skip its records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Aborted {
-    /// Whose it was.
-    pub producer_id: i64,
-    /// Offset of its first record.
-    pub first_offset: i64,
-    /// Offset of the marker that ended it.
-    pub last_offset: i64,
-    /// The last stable offset once that marker was committed: no transaction that overlaps an offset below
-    /// it ends later in the log.
-    pub last_stable_offset: i64,
-}
-
 /// The transactions of one log that are not over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Transactions {

@@ -18,8 +18,7 @@ use super::{Replica, Shard};
 use crate::config::{Overrides, TopicConfig};
 use crate::coordinator::Coordinators;
 use crate::meta::Committed;
-use crate::partition::{Given, Opened, Partition, PartitionId, Peers, Place, log_config, replay};
-use crate::producers::Producers;
+use crate::partition::{Given, Opened, Partition, PartitionId, Peers, Place, Rebuilt, log_config};
 use metadata::{Image, Record, ResourceType};
 use replica::Peer;
 
@@ -421,24 +420,24 @@ async fn open_log(
     one: &ToOpen,
     dir: Option<LogDir>,
     watermarks: &Watermarks,
-) -> Result<(Log, Producers), LogError> {
+) -> Result<(Log, Rebuilt), LogError> {
     let config = log_config(&one.config);
     let dir = match dir {
         Some(dir) => dir,
         None => match make_log(drive, one, watermarks).await {
             // This replica was here before, and its log was left when it was taken away.
             Err(error @ LogError::Exists { .. }) => left_log(drive, one).await?.ok_or(error)?,
-            made => return Ok((made?, Producers::default())),
+            made => return Ok((made?, Rebuilt::default())),
         },
     };
     let dir = LogDir {
         topic_id: Some(one.id.topic_id),
         ..dir
     };
-    let mut producers = Producers::default();
+    let mut producers = Rebuilt::default();
     let now_ms = rt::time::wall_ms();
     let place = (one.topic.as_str(), one.id.index);
-    let mut told = |event: ReplayEvent| replay(&mut producers, event, now_ms, place);
+    let mut told = |event: ReplayEvent| producers.take(event, now_ms, place);
     let log = Log::open(drive, &dir, config, &mut told).await?;
     Ok((log, producers))
 }

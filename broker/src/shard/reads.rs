@@ -5,14 +5,14 @@
 //! with no borrow held.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
-use storage::Read;
+use storage::{AbortedTransaction, Read};
 
 use super::{Shard, ShardId};
 use crate::api::error::{Refusal, not_served, read_code};
@@ -35,6 +35,9 @@ pub struct ReadPart {
     pub last_fetched_epoch: i32,
     /// Whether only the leader may answer: the client doesn't know of reads from followers.
     pub by_leader: bool,
+    /// Whether only what counts is to be read: up to the last stable offset, with the transactions that
+    /// were given up.
+    pub committed: bool,
 }
 
 /// What was read of one partition.
@@ -46,8 +49,13 @@ pub struct ReadOutcome {
     pub records: Result<Vec<Bytes>, ResponseError>,
     /// The partition's high watermark, -1 if unknown.
     pub high_watermark: i64,
+    /// The partition's last stable offset, -1 if unknown.
+    pub last_stable_offset: i64,
     /// The partition's log start offset, -1 if unknown.
     pub log_start_offset: i64,
+    /// Producer and first offset of the transactions in the records that were given up, in order of the
+    /// offsets; `None` if nobody asked for them.
+    pub aborted: Option<Vec<(i64, i64)>>,
     /// Where the client's log has left the leader's: an epoch and its end offset (KIP-595).
     pub diverging: Option<(i32, i64)>,
     /// The replica that the client should rather read from (KIP-392); nothing was read then.
@@ -70,7 +78,9 @@ impl ReadOutcome {
             place,
             records: Err(error),
             high_watermark: -1,
+            last_stable_offset: -1,
             log_start_offset: -1,
+            aborted: None,
             diverging: None,
             preferred: None,
             cut_short: false,
@@ -79,11 +89,27 @@ impl ReadOutcome {
 }
 
 impl ReadOutcome {
+    /// A partition as it stands, with nothing read yet.
+    fn empty(partition: &Partition, part: ReadPart) -> Self {
+        Self {
+            place: part.place,
+            records: Ok(Vec::new()),
+            high_watermark: partition.high_watermark(),
+            last_stable_offset: partition.last_stable_offset(),
+            log_start_offset: partition.log().log_start(),
+            aborted: part.committed.then(Vec::new),
+            diverging: None,
+            preferred: None,
+            cut_short: false,
+        }
+    }
+
     /// A partition that the client should read from another replica of.
     fn elsewhere(partition: &Partition, place: usize, node: i32) -> Self {
         Self {
             records: Ok(Vec::new()),
             high_watermark: partition.high_watermark(),
+            last_stable_offset: partition.last_stable_offset(),
             log_start_offset: partition.log().log_start(),
             preferred: Some(node),
             ..Self::refused(place, ResponseError::NotLeaderOrFollower)
@@ -91,13 +117,15 @@ impl ReadOutcome {
     }
 }
 
-/// A partition at which a fetch waits, with the high watermark it has seen there.
+/// A partition at which a fetch waits, with how far it could see there.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchPart {
     /// Which partition.
     pub partition: PartitionId,
-    /// The high watermark at the last read.
+    /// The high watermark at the last read, or the last stable offset.
     pub seen: i64,
+    /// Whether it is the last stable offset.
+    pub committed: bool,
 }
 
 /// Waits that fetches on other shards have begun here, so that they can be called off.
@@ -175,8 +203,8 @@ impl Shard {
         let waiter = Waiter::new(wanted);
         for part in parts {
             match self.partition(part.partition) {
-                Ok(partition) if partition.high_watermark() == part.seen => {
-                    partition.watch(&waiter, false);
+                Ok(partition) if partition.visible_end(part.committed) == part.seen => {
+                    partition.watch(&waiter, part.committed);
                 }
                 _ => return,
             }
@@ -209,17 +237,9 @@ async fn read_one(
     left: usize,
     nothing_yet: bool,
 ) -> ReadOutcome {
-    let high_watermark = partition.high_watermark();
+    let visible_end = partition.visible_end(part.committed);
     let log = partition.log();
-    let mut outcome = ReadOutcome {
-        place: part.place,
-        records: Ok(Vec::new()),
-        high_watermark,
-        log_start_offset: log.log_start(),
-        diverging: None,
-        preferred: None,
-        cut_short: false,
-    };
+    let mut outcome = ReadOutcome::empty(partition, part);
     if let Err(why) = partition.check(part.current_leader_epoch, part.by_leader) {
         outcome.records = Err(not_served(why));
         return outcome;
@@ -241,7 +261,7 @@ async fn read_one(
         return outcome;
     }
     let max_bytes = part.max_bytes.min(left);
-    if part.offset >= high_watermark {
+    if part.offset >= visible_end {
         return outcome;
     }
     let limited = left < part.max_bytes;
@@ -249,7 +269,7 @@ async fn read_one(
         outcome.cut_short = limited;
         return outcome;
     }
-    outcome.records = match log.read(part.offset, high_watermark, max_bytes, nothing_yet) {
+    outcome.records = match log.read(part.offset, visible_end, max_bytes, nothing_yet) {
         Read::Empty => Ok(Vec::new()),
         Read::OutOfRange => Err(ResponseError::OffsetOutOfRange),
         Read::Unavailable(error) => Err(read_code(&error)),
@@ -266,8 +286,67 @@ async fn read_one(
         }),
     };
     let end = outcome.records.as_deref().ok().and_then(end_of);
-    outcome.cut_short = limited && end.is_none_or(|end| end < high_watermark);
+    outcome.cut_short = limited && end.is_none_or(|end| end < visible_end);
+    if part.committed
+        && let Some(end) = end
+    {
+        outcome = with_aborted(partition, (part.offset, end), outcome).await;
+    }
     outcome
+}
+
+/// Names the transactions in the records that were given up.
+async fn with_aborted(
+    partition: &Partition,
+    (from, end): (i64, i64),
+    mut outcome: ReadOutcome,
+) -> ReadOutcome {
+    match partition.log().aborted(from, end).await {
+        Ok(aborted) => {
+            let records = outcome.records.as_deref().unwrap_or_default();
+            outcome.aborted = Some(in_records(&aborted, records));
+        }
+        Err(error) => {
+            let index = partition.id().index;
+            tracing::warn!(
+                topic = partition.topic(),
+                partition = index,
+                %error,
+                "a fetch could not learn which transactions were given up"
+            );
+            outcome.records = Err(read_code(&error));
+        }
+    }
+    outcome
+}
+
+/// Producer and first offset of those of these transactions that have a record here. Others don't concern
+/// the reader; and where compaction removed all of a transaction, its marker too, a reader would take
+/// what the producer wrote later for given up.
+fn in_records(aborted: &[AbortedTransaction], records: &[Bytes]) -> Vec<(i64, i64)> {
+    if aborted.is_empty() {
+        return Vec::new();
+    }
+    // Those of one producer follow each other, so the last one that began before a batch is the batch's.
+    let by_begin: BTreeMap<(i64, i64), i64> = aborted
+        .iter()
+        .map(|one| ((one.producer_id, one.first_offset), one.last_offset))
+        .collect();
+    let batches = records
+        .iter()
+        .flat_map(|bytes| batch::batches(bytes).map_while(Result::ok));
+    let mut found: Vec<(i64, i64)> = batches
+        .filter(|batch| batch.attributes().is_transactional() && !batch.attributes().is_control())
+        .filter_map(|batch| {
+            let id = batch.producer_id();
+            let before = by_begin.range((id, i64::MIN)..=(id, batch.last_offset()));
+            let (&begin, &last) = before.last()?;
+            (batch.base_offset() <= last).then_some(begin)
+        })
+        .collect();
+    found.sort_unstable_by_key(|&(id, first)| (first, id));
+    found.dedup();
+    found
 }
 
 /// The offset after the last of these batches.

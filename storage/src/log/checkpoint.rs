@@ -12,6 +12,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use rt::task::{self, Class};
 
+use crate::aborted;
 use crate::checkpoint::Checkpoint;
 use crate::error::{LogError, is_no_space};
 use crate::index::{self, Entry};
@@ -27,6 +28,7 @@ struct Captured {
     unfinished: Vec<Rc<Segment>>,
     snapshot: Option<Bytes>,
     epochs: Option<Vec<u8>>,
+    aborted: Option<aborted::Captured>,
     /// How much of [`crate::log::State::since_checkpoint`] it covers.
     covers: u64,
 }
@@ -99,6 +101,7 @@ impl LogInner {
             let state = &mut *self.state.borrow_mut();
             state.changed = true;
             state.epochs_changed = true;
+            state.aborted.not_written();
         }
         written
     }
@@ -120,6 +123,7 @@ impl LogInner {
         let state = &mut *self.state.borrow_mut();
         let active = state.active();
         let epochs = state.epochs_changed.then(|| state.epochs.encode());
+        let aborted = state.aborted.capture();
         state.epochs_changed = false;
         state.changed = false;
         let segment = active.state();
@@ -133,6 +137,7 @@ impl LogInner {
             offset_entries: segment.indexes.offsets.len(),
             time_entries: segment.indexes.times.len(),
             snapshot: snapshot.is_some(),
+            aborted: !state.aborted.is_empty(),
         };
         drop(segment);
         Some(Captured {
@@ -140,6 +145,7 @@ impl LogInner {
             unfinished: state.unfinished.iter().map(Rc::clone).collect(),
             snapshot,
             epochs,
+            aborted,
             covers: state.since_checkpoint + state.tail.backlog() as u64,
             active,
         })
@@ -153,6 +159,9 @@ impl LogInner {
         }
         if let Some(epochs) = captured.epochs {
             self.put(EPOCHS_FILE, epochs).await?;
+        }
+        if let Some(aborted) = captured.aborted {
+            self.put_aborted(&aborted).await?;
         }
         let counts = (known.offset_entries, known.time_entries);
         self.store_indexes(&captured.active, counts).await?;

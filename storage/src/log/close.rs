@@ -5,6 +5,7 @@ use std::io;
 use rt::task;
 
 use crate::LogConfig;
+use crate::aborted::AbortedIndex;
 use crate::drive::Drive;
 use crate::end::LogEnd;
 use crate::epoch::EpochCache;
@@ -172,6 +173,7 @@ impl State {
             tail: Tail::default(),
             partial: None,
             epochs,
+            aborted: AbortedIndex::default(),
             epochs_changed: false,
             folder_changed: false,
             size,

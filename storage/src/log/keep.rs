@@ -129,12 +129,14 @@ impl LogInner {
     async fn move_start(&self, start: i64) -> Result<(), LogError> {
         self.checkpoint_now(Some(start)).await?;
         let _files = self.files.acquire(1).await;
-        let removed = {
+        let (removed, chunks) = {
             let state = &mut *self.state.borrow_mut();
             let start = state.start;
             state.epochs_changed |= state.epochs.truncate_start(start);
-            state.take_below(start)
+            let chunks = state.aborted.drop_below(start);
+            (state.take_below(start), chunks)
         };
+        self.remove_chunks(&chunks).await?;
         {
             use crate::budget::Evict;
             self.evict(start);
@@ -150,7 +152,11 @@ impl LogInner {
     }
 
     pub(crate) async fn remove_files(&self, segment: &Segment) -> Result<(), LogError> {
-        let indexes = [segment.offset_index_path(), segment.time_index_path()];
+        let indexes = [
+            segment.offset_index_path(),
+            segment.time_index_path(),
+            segment.kafka_aborted_path(),
+        ];
         // The records first: an index alone is nothing, and removed at the next start.
         for path in [segment.path().to_owned()].into_iter().chain(indexes) {
             remove_if_there(path).await?;

@@ -9,6 +9,7 @@
 //! pass) what a kill or, for `flushed`, a power loss could take back; believe an index over the
 //! bytes of the log.
 
+mod aborted;
 mod append;
 mod checkpoint;
 mod close;

@@ -12,6 +12,7 @@ use batch::{BatchInfo, HEADER_LEN};
 use bytes::Bytes;
 
 use crate::LogConfig;
+use crate::aborted::AbortedIndex;
 use crate::checkpoint::Checkpoint;
 use crate::drive::{Drive, DriveInner, LogDir};
 use crate::end::LogEnd;
@@ -21,7 +22,7 @@ use crate::identity::encode_metadata;
 use crate::kafka::{self, START_FILE};
 use crate::listing::{Listing, first_magic, read_if_there};
 use crate::log::read::replay;
-use crate::log::{Log, LogInner, State};
+use crate::log::{Log, LogInner, State, aborted};
 use crate::name::{
     CHECKPOINT_FILE, EPOCHS_FILE, FileKind, LogName, METADATA_FILE, TOPIC_NAME_FILE,
 };
@@ -81,6 +82,8 @@ impl Log {
             end: 0,
             start: 0,
             read: 0,
+            aborted: AbortedIndex::default(),
+            anew: false,
         };
         recovery.run(replay).await?;
         Ok(Self(recovery.finish()))
@@ -153,6 +156,9 @@ struct Recovery {
     start: i64,
     /// Bytes read or cut off: what the next checkpoint will make unnecessary.
     read: u64,
+    aborted: AbortedIndex,
+    /// Whether the owner is to be told all the log has, because an index has to be made of it.
+    anew: bool,
 }
 
 impl Recovery {
@@ -164,6 +170,7 @@ impl Recovery {
             tracing::warn!(log = %self.name, %error, "the checkpoint is not believed");
         }
         let checkpoint_missing = checkpoint.is_none();
+        let vouched = matches!(&checkpoint, Some(Ok(known)) if known.aborted);
         let plan = match self.listing.segments.last() {
             // Stopped cleanly, all but its last segment are as they should be.
             Some(last) if self.kafka && checkpoint.is_none() => Plan::Scan(ScanFrom {
@@ -177,6 +184,7 @@ impl Recovery {
         if checkpoint_missing {
             self.start = kafka::stored_start(&self.folder).await?;
         }
+        self.load_aborted(&plan, vouched).await?;
         match plan {
             Plan::Empty(offset) => {
                 self.end = offset;
@@ -199,6 +207,29 @@ impl Recovery {
         self.settle().await
     }
 
+    /// Takes in the index of transactions that were given up, as of where the records tell the rest.
+    async fn load_aborted(&mut self, plan: &Plan, vouched: bool) -> Result<(), LogError> {
+        let (upto, start) = match plan {
+            Plan::Empty(_) => (0, self.start),
+            Plan::Believe(known) => (known.offset, known.log_start),
+            Plan::Resume(known, from) => (from.offset, known.log_start),
+            Plan::Scan(from) => (from.offset, self.start),
+        };
+        let loaded = if self.kafka {
+            aborted::load_kafkas(&self.folder, &self.listing, upto).await?
+        } else {
+            aborted::load(&self.folder, &self.listing, (vouched, upto, start)).await?
+        };
+        match loaded {
+            Some(index) => self.aborted = index,
+            None => {
+                tracing::warn!(log = %self.name, "the index of aborted transactions is made anew");
+                self.anew = true;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes in what the checkpoint vouches for.
     async fn believe(
         &mut self,
@@ -215,7 +246,7 @@ impl Recovery {
         self.segments.insert(known.segment, active);
         self.end = known.offset;
         self.start = known.log_start;
-        if known.snapshot {
+        if known.snapshot || self.anew {
             let older = self.listing.snapshots.range(..=known.offset).next_back();
             self.replay_before(known.offset, older.copied(), replay)
                 .await?;
@@ -244,6 +275,7 @@ impl Recovery {
         told: &mut dyn FnMut(ReplayEvent),
     ) -> Result<(), LogError> {
         let segments: Vec<_> = self.segments.values().map(Rc::clone).collect();
+        let snapshot = snapshot.filter(|_| !self.anew);
         replay_state(&self.drive, &self.folder, &segments, (snapshot, upto), told).await
     }
 
@@ -424,6 +456,7 @@ impl Recovery {
         let segments = self.segments.into_values();
         let mut state = State::new(LogEnd::at(self.end), self.start, segments, self.epochs);
         state.unfinished.extend(self.unfinished);
+        state.aborted = self.aborted;
         state.since_checkpoint = self.read;
         state.changed = self.read > 0;
         state.epochs_changed = self.read > 0;

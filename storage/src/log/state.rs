@@ -7,6 +7,7 @@ use std::rc::Rc;
 use batch::BatchInfo;
 use bytes::Bytes;
 
+use crate::aborted::AbortedIndex;
 use crate::config::LogConfig;
 use crate::end::LogEnd;
 use crate::epoch::EpochCache;
@@ -50,6 +51,7 @@ pub(crate) struct State {
     pub(crate) tail: Tail,
     pub(crate) partial: Option<Partial>,
     pub(crate) epochs: EpochCache,
+    pub(crate) aborted: AbortedIndex,
     /// Whether the epochs changed since their file was written.
     pub(crate) epochs_changed: bool,
     /// Whether a file was made since the folder was last synced.
@@ -181,6 +183,8 @@ impl State {
         self.partial = None;
         self.end.take_back();
         self.epochs_changed |= self.epochs.truncate_end(written);
+        // A chunk is only of what a checkpoint vouches for, so it stays.
+        self.aborted.cut(written);
         self.refusals += 1;
         freed
     }

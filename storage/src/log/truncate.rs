@@ -175,6 +175,8 @@ impl LogInner {
             error
         };
         self.take_back_checkpoint(&cut).await.map_err(failed)?;
+        let kept = cut.last.as_ref().map_or(i64::MIN, |_| cut.end);
+        self.cut_aborted(kept).await.map_err(failed)?;
         let removed = self.take_above(&cut);
         for segment in removed.iter().rev() {
             self.remove_files(segment).await.map_err(failed)?;
@@ -224,6 +226,7 @@ impl LogInner {
                 offset_entries: 0,
                 time_entries: 0,
                 snapshot: owned,
+                aborted: !state.aborted.is_empty(),
             }
         };
         self.put(CHECKPOINT_FILE, known.encode()).await

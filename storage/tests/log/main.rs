@@ -1,6 +1,7 @@
 //! The log on real files, through the real runtime.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod aborted;
 mod crash;
 mod fixture;
 mod formats;

@@ -117,7 +117,7 @@ impl Node {
             id,
             topic: "t".to_owned(),
             log: log.unwrap(),
-            producers: Producers::default(),
+            producers: Rebuilt::default(),
             config: Rc::new(config),
         };
         let place = Place {

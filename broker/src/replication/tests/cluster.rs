@@ -16,8 +16,9 @@ use uuid::Uuid;
 use super::super::following::Target;
 use super::super::{ConnectionError, Host, LocalFuture, Replication};
 use crate::config::{Layers, Overrides, TopicConfig};
-use crate::partition::{Appended, Given, Opened, Partition, PartitionId, Peers, Place, log_config};
-use crate::producers::Producers;
+use crate::partition::{
+    Appended, Given, Opened, Partition, PartitionId, Peers, Place, Rebuilt, log_config,
+};
 
 /// How long anything may take that has to come about at last.
 const AT_LAST: Duration = Duration::from_secs(60);
@@ -361,7 +362,7 @@ impl Node {
             id: id(index),
             topic: "topic".to_owned(),
             log,
-            producers: Producers::default(),
+            producers: Rebuilt::default(),
             config: Rc::new(config),
         };
         let place = Place {

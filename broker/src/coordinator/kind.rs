@@ -19,6 +19,9 @@ pub(crate) trait Kind: Core<Ask: Send, Reply: Send> + Sized {
     /// Those of a shard.
     fn table(all: &Coordinators) -> &Table<Self>;
 
+    /// Keeps what is to be kept of the counts of one that is no more.
+    fn dropped(all: &Coordinators, core: &Self);
+
     /// Does what a coordinator wants done elsewhere. Must not wait.
     fn perform(shard: &Rc<Shard>, effect: Self::Effect);
 }
@@ -32,6 +35,10 @@ impl Kind for group::Groups {
 
     fn table(all: &Coordinators) -> &Table<Self> {
         &all.groups
+    }
+
+    fn dropped(all: &Coordinators, core: &Self) {
+        all.metrics.retired(&core.figures());
     }
 
     fn perform(_: &Rc<Shard>, effect: Self::Effect) {

@@ -33,7 +33,7 @@ use crate::partition::Partition;
 use crate::shard::Shard;
 pub use internal::Internal;
 use kind::Kind;
-pub use metrics::{CoordinatorMetrics, LoadCounts};
+pub use metrics::{CoordinatorMetrics, CoordinatorReport, LoadCounts};
 use table::Table;
 
 /// Why a coordinator doesn't answer.
@@ -106,6 +106,25 @@ impl Coordinators {
     /// The broker's settings changed.
     pub(crate) fn settings_changed(&self) {
         self.groups.settings_changed();
+    }
+
+    /// What there is to tell of them.
+    pub fn report(&self) -> CoordinatorReport {
+        let mut report = CoordinatorReport {
+            loads: self.metrics.loads(),
+            groups: self.metrics.of_retired(),
+            ..CoordinatorReport::default()
+        };
+        for running in self.groups.all() {
+            match running.look_at(group::Groups::figures) {
+                Some(figures) => {
+                    report.serving += 1;
+                    metrics::add_live(&mut report.groups, &figures);
+                }
+                None => report.loading += 1,
+            }
+        }
+        report
     }
 
     /// The node is stopping: whoever waits is told that it isn't the coordinator any more.

@@ -95,6 +95,14 @@ impl<C: Core> Running<C> {
         running
     }
 
+    /// Looks at the core, if there is one.
+    pub(super) fn look_at<R>(&self, look: impl FnOnce(&C) -> R) -> Option<R> {
+        match &self.state.borrow().stage {
+            Stage::Serving(core) => Some(look(core)),
+            Stage::Loading | Stage::Broken | Stage::Ended => None,
+        }
+    }
+
     /// Asks; the answer may take its time.
     pub(super) fn ask(&self, ask: C::Ask) -> oneshot::Receiver<Answer<C>> {
         let (sender, receiver) = oneshot();
@@ -213,15 +221,18 @@ impl<C: Core> Running<C> {
     }
 
     fn stop_at(&self, stage: Stage<C>, why: CoordinatorError) {
-        let asked = {
+        let (before, asked) = {
             let mut state = self.state.borrow_mut();
             if matches!(state.stage, Stage::Ended) {
                 return;
             }
-            state.stage = stage;
             state.held.clear();
-            std::mem::take(&mut state.asked)
+            let before = std::mem::replace(&mut state.stage, stage);
+            (before, std::mem::take(&mut state.asked))
         };
+        if let Stage::Serving(core) = &before {
+            self.host.dropped(core);
+        }
         for sender in asked.into_values() {
             drop(sender.send(Err(why)));
         }

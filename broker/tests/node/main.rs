@@ -8,6 +8,7 @@
 mod admin;
 mod cluster;
 mod drives;
+mod group_command;
 mod harness;
 mod hostile;
 mod kill;

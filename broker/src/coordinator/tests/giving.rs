@@ -1,6 +1,5 @@
 //! When answers and effects are given: not before what they rest on is committed, and in time.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::super::CoordinatorError;
@@ -148,13 +147,9 @@ fn news_of_topics_and_of_markers_reach_the_core() {
         host.version.set(9);
         running.look();
         rt::time::sleep(Duration::from_millis(5)).await;
-        let seen = match &running.state.borrow().stage {
-            super::super::running::Stage::Serving(core) => core.version,
-            _ => panic!("it serves"),
-        };
-        assert_eq!(seen, 9);
-        let kept = Rc::clone(&running);
-        kept.end();
+        let seen = running.look_at(|core| core.version);
+        assert_eq!(seen, Some(9));
+        running.end();
         pair.close().await;
     });
 }

@@ -9,8 +9,8 @@ pub struct Settings {
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`: how often that is looked at.
     pub offsets_retention_check_interval_ms: u64,
-    /// How much the records of one batch may take, in bytes: somewhat less than the internal topic's
-    /// `max.message.bytes`, for the batch's own header.
+    /// How much the records of one batch may take, in bytes. A classic group's record has all its members,
+    /// so it bounds their number; the internal topic has to take such batches.
     pub batch_max_bytes: usize,
     /// `group.min.session.timeout.ms` for members of classic groups.
     pub min_session_timeout_ms: i32,
@@ -30,7 +30,7 @@ impl Default for Settings {
             offset_metadata_max_bytes: 4096,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
             offsets_retention_check_interval_ms: 600_000,
-            batch_max_bytes: 1024 * 1024,
+            batch_max_bytes: 4 << 20,
             min_session_timeout_ms: 6_000,
             max_session_timeout_ms: 1_800_000,
             initial_rebalance_delay_ms: 3_000,

@@ -15,6 +15,10 @@ pub(crate) type Name = Rc<str>;
 /// What a record takes in a batch besides its key and value, in bytes; at most.
 const RECORD_OVERHEAD: usize = 24;
 
+/// Up to how many bytes records share a batch that needn't: many at a time are written, and read again, in
+/// batches of a handy size.
+const SHARED_MAX: usize = 256 << 10;
+
 /// The world, the settings, the timers, and what comes of the step.
 pub(crate) struct Step<'a, 'w> {
     pub(crate) world: &'a mut World<'w>,
@@ -77,7 +81,8 @@ impl<'a, 'w> Step<'a, 'w> {
         match self.out.batches.last_mut() {
             Some(batch)
                 if batch.producer.is_none()
-                    && self.batch_bytes + bytes <= self.settings.batch_max_bytes =>
+                    && self.batch_bytes + bytes
+                        <= SHARED_MAX.min(self.settings.batch_max_bytes) =>
             {
                 batch.records.extend(records);
                 self.batch_bytes += bytes;

@@ -27,6 +27,11 @@ pub(crate) fn of(key: i16) -> Option<&'static Kind> {
         21 => &DELETE_RECORDS,
         22 => &INIT_PRODUCER_ID,
         23 => &OFFSET_FOR_LEADER_EPOCH,
+        24 => &ADD_PARTITIONS_TO_TXN,
+        25 => &ADD_OFFSETS_TO_TXN,
+        26 => &END_TXN,
+        27 => &WRITE_TXN_MARKERS,
+        28 => &TXN_OFFSET_COMMIT,
         32 => &DESCRIBE_CONFIGS,
         33 => &ALTER_CONFIGS,
         35 => &DESCRIBE_LOG_DIRS,
@@ -40,6 +45,8 @@ pub(crate) fn of(key: i16) -> Option<&'static Kind> {
         55 => &DESCRIBE_QUORUM,
         60 => &DESCRIBE_CLUSTER,
         64 => &UNREGISTER_BROKER,
+        65 => &DESCRIBE_TRANSACTIONS,
+        66 => &LIST_TRANSACTIONS,
         68 => &CONSUMER_GROUP_HEARTBEAT,
         69 => &CONSUMER_GROUP_DESCRIBE,
         75 => &DESCRIBE_TOPIC_PARTITIONS,
@@ -406,6 +413,119 @@ static OFFSET_FOR_LEADER_EPOCH: Kind = Struct(&[
     ]))),
 ]);
 
+static ADD_PARTITIONS_TO_TXN: Kind = Struct(&[
+    // Transactions
+    Field::new(List(&Struct(&[
+        // TransactionalId
+        Field::new(Held(Width::Two)).since(4),
+        // ProducerId
+        Field::new(Fixed(8)).since(4),
+        // ProducerEpoch
+        Field::new(Fixed(2)).since(4),
+        // VerifyOnly
+        Field::new(Fixed(1)).since(4),
+        // Topics
+        Field::new(List(&Struct(&[
+            // Name
+            Field::new(Held(Width::Two)),
+            // Partitions
+            Field::new(List(&Fixed(4))),
+        ])))
+        .since(4),
+    ])))
+    .since(4),
+    // V3AndBelowTransactionalId
+    Field::new(Held(Width::Two)).until(3),
+    // V3AndBelowProducerId
+    Field::new(Fixed(8)).until(3),
+    // V3AndBelowProducerEpoch
+    Field::new(Fixed(2)).until(3),
+    // V3AndBelowTopics
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)),
+        // Partitions
+        Field::new(List(&Fixed(4))),
+    ])))
+    .until(3),
+]);
+
+static ADD_OFFSETS_TO_TXN: Kind = Struct(&[
+    // TransactionalId
+    Field::new(Held(Width::Two)),
+    // ProducerId
+    Field::new(Fixed(8)),
+    // ProducerEpoch
+    Field::new(Fixed(2)),
+    // GroupId
+    Field::new(Held(Width::Two)),
+]);
+
+static END_TXN: Kind = Struct(&[
+    // TransactionalId
+    Field::new(Held(Width::Two)),
+    // ProducerId
+    Field::new(Fixed(8)),
+    // ProducerEpoch
+    Field::new(Fixed(2)),
+    // Committed
+    Field::new(Fixed(1)),
+]);
+
+static WRITE_TXN_MARKERS: Kind = Struct(&[
+    // Markers
+    Field::new(List(&Struct(&[
+        // ProducerId
+        Field::new(Fixed(8)),
+        // ProducerEpoch
+        Field::new(Fixed(2)),
+        // TransactionResult
+        Field::new(Fixed(1)),
+        // Topics
+        Field::new(List(&Struct(&[
+            // Name
+            Field::new(Held(Width::Two)),
+            // PartitionIndexes
+            Field::new(List(&Fixed(4))),
+        ]))),
+        // CoordinatorEpoch
+        Field::new(Fixed(4)),
+    ]))),
+]);
+
+static TXN_OFFSET_COMMIT: Kind = Struct(&[
+    // TransactionalId
+    Field::new(Held(Width::Two)),
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // ProducerId
+    Field::new(Fixed(8)),
+    // ProducerEpoch
+    Field::new(Fixed(2)),
+    // GenerationId
+    Field::new(Fixed(4)).since(3),
+    // MemberId
+    Field::new(Held(Width::Two)).since(3),
+    // GroupInstanceId
+    Field::new(Held(Width::Two)).since(3),
+    // Topics
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // PartitionIndex
+            Field::new(Fixed(4)),
+            // CommittedOffset
+            Field::new(Fixed(8)),
+            // CommittedLeaderEpoch
+            Field::new(Fixed(4)).since(2),
+            // CommittedMetadata
+            Field::new(Held(Width::Two)),
+        ]))),
+    ]))),
+]);
+
 static DESCRIBE_CONFIGS: Kind = Struct(&[
     // Resources
     Field::new(List(&Struct(&[
@@ -581,6 +701,22 @@ static DESCRIBE_CLUSTER: Kind = Struct(&[
 static UNREGISTER_BROKER: Kind = Struct(&[
     // BrokerId
     Field::new(Fixed(4)),
+]);
+
+static DESCRIBE_TRANSACTIONS: Kind = Struct(&[
+    // TransactionalIds
+    Field::new(List(&Held(Width::Two))),
+]);
+
+static LIST_TRANSACTIONS: Kind = Struct(&[
+    // StateFilters
+    Field::new(List(&Held(Width::Two))),
+    // ProducerIdFilters
+    Field::new(List(&Fixed(8))),
+    // DurationFilter
+    Field::new(Fixed(8)).since(1),
+    // TransactionalIdPattern
+    Field::new(Held(Width::Two)).since(2),
 ]);
 
 static CONSUMER_GROUP_HEARTBEAT: Kind = Struct(&[

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{ListTransactionsRequest, ListTransactionsResponse};
+use uuid::Uuid;
 
 /// No producer id.
 pub const NO_PRODUCER_ID: i64 = -1;
@@ -80,6 +81,15 @@ pub struct End {
     pub fresh_id: Option<i64>,
 }
 
+/// A coordinator's decision that a transaction has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// The coordinator, another one whenever it has read its log.
+    pub(crate) coordinator: Uuid,
+    /// Counts its decisions.
+    pub(crate) number: u64,
+}
+
 /// The end of a transaction as it is written into each of its partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Markers {
@@ -89,9 +99,8 @@ pub struct Markers {
     pub producer: Producer,
     /// The epoch of the coordinator that decided, by which partitions refuse an earlier one's.
     pub coordinator_epoch: i32,
-    /// Which decision of this coordinator's they are of: a later transaction of the same producer may have
-    /// the same epoch.
-    pub decision: u64,
+    /// Which decision they are of: a later transaction of the same producer may have the same epoch.
+    pub decision: Decision,
     /// Commit, or abort.
     pub commit: bool,
     /// The partitions.

@@ -17,7 +17,12 @@ mod tests;
 mod transaction;
 
 pub use api::{
-    Ask, Description, Effect, End, InTransaction, Init, Markers, NO_PRODUCER_EPOCH, NO_PRODUCER_ID,
-    Partitions, Producer, Reply, Settings, TransactionVersion,
+    Ask, Decision, Description, Effect, End, InTransaction, Init, Markers, NO_PRODUCER_EPOCH,
+    NO_PRODUCER_ID, Partitions, Producer, Reply, Settings, TransactionVersion,
 };
 pub use machine::Transactions;
+
+/// Whether the protocol has a state of transactions of this name.
+pub fn is_state(name: &str) -> bool {
+    state::State::is_name(name)
+}

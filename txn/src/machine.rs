@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use coordinator::{Batch, Core, Out, Record, Replayed, Token, World};
 use kafka_protocol::ResponseError;
 
-use crate::api::{Ask, Effect, InTransaction, Init, Markers, Partitions, Reply, Settings};
+use crate::api::{
+    Ask, Decision, Effect, InTransaction, Init, Markers, Partitions, Reply, Settings,
+};
 use crate::list;
 use crate::schema;
 use crate::state::State;
@@ -22,8 +24,8 @@ pub struct Transactions {
     timeouts: BTreeSet<(i64, String)>,
     /// When timed out transactions are looked for next, of the clock that never jumps.
     next_abort: u64,
-    /// The number of the last decision.
-    decisions: u64,
+    /// The last decision.
+    decided: Decision,
     /// When ids that nobody uses any more are looked for next, of the same clock.
     next_expiry: u64,
 }
@@ -41,7 +43,7 @@ impl Core for Transactions {
             settings,
             known: BTreeMap::new(),
             timeouts: BTreeSet::new(),
-            decisions: 0,
+            decided: Decision::default(),
             next_abort: 0,
             next_expiry: 0,
         }
@@ -71,8 +73,7 @@ impl Core for Transactions {
     fn transaction_ended(&mut self, _producer_id: i64, _producer_epoch: i16, _committed: bool) {}
 
     fn loaded(&mut self, world: &mut World<'_>, out: &mut Step) {
-        // No number is given again by a coordinator that takes over in the same epoch.
-        self.decisions = world.now.mono_ms << 20;
+        self.decided.coordinator = world.id();
         self.next_abort = world.now.mono_ms + self.settings.abort_interval_ms;
         self.next_expiry = world.now.mono_ms + self.settings.expire_interval_ms;
         let prepared = self.known.iter().filter(|(_, t)| t.state.is_prepared());
@@ -261,8 +262,8 @@ impl Transactions {
             self.change(id, out, |transaction| transaction.complete(now));
             return;
         }
-        self.decisions += 1;
-        known.decision = self.decisions;
+        self.decided.number += 1;
+        known.decision = self.decided;
         out.effects.push(Effect::Write(Markers {
             transactional_id: id.to_owned(),
             producer: known.producer,
@@ -275,13 +276,9 @@ impl Transactions {
 
     fn written(&mut self, markers: &Markers, now: i64, out: &mut Step) -> bool {
         let id = &markers.transactional_id;
-        let epoch = self.settings.coordinator_epoch;
-        let known = self.known.get_mut(id).filter(|known| {
-            known.state == State::prepared(markers.commit)
-                && known.producer == markers.producer
-                && known.decision == markers.decision
-                && epoch == markers.coordinator_epoch
-        });
+        let known = self.known.get_mut(id);
+        let known =
+            known.filter(|known| known.state.is_prepared() && known.decision == markers.decision);
         let Some(known) = known else {
             return false;
         };

@@ -8,7 +8,9 @@
 use bytes::Bytes;
 use coordinator::wire::{Malformed, Reader, Writer};
 
-use crate::api::{NO_PRODUCER_EPOCH, NO_PRODUCER_ID, Partitions, Producer, TransactionVersion};
+use crate::api::{
+    Decision, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, Partitions, Producer, TransactionVersion,
+};
 use crate::state::State;
 use crate::transaction::Transaction;
 
@@ -119,7 +121,7 @@ pub(crate) fn read_value(value: &[u8]) -> Result<Transaction, Unreadable> {
         },
         updated_ms: value.i64()?,
         started_ms: value.i64()?,
-        decision: 0,
+        decision: Decision::default(),
         version: TransactionVersion::V0,
     };
     if flexible {

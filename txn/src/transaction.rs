@@ -6,7 +6,9 @@
 
 use kafka_protocol::ResponseError;
 
-use crate::api::{NO_PRODUCER_EPOCH, NO_PRODUCER_ID, Partitions, Producer, TransactionVersion};
+use crate::api::{
+    Decision, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, Partitions, Producer, TransactionVersion,
+};
 use crate::state::State;
 
 /// What is known of a transactional id.
@@ -28,8 +30,8 @@ pub(crate) struct Transaction {
     pub(crate) started_ms: i64,
     /// The last change, in milliseconds since 1970.
     pub(crate) updated_ms: i64,
-    /// While prepared, the number of the decision. Not in the log.
-    pub(crate) decision: u64,
+    /// While prepared, what decided so. Not in the log.
+    pub(crate) decision: Decision,
     /// What the client that began or ended the transaction speaks.
     pub(crate) version: TransactionVersion,
 }
@@ -55,7 +57,7 @@ impl Transaction {
             partitions: Partitions::new(),
             started_ms: -1,
             updated_ms: now_ms,
-            decision: 0,
+            decision: Decision::default(),
             version: TransactionVersion::V0,
         }
     }

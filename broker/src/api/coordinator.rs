@@ -19,6 +19,7 @@ use crate::shard::Shard;
 const SEVERAL_SINCE: i16 = 4;
 
 const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
 
 /// A node that clients reach.
 struct Found {
@@ -77,10 +78,7 @@ type Refused = (ResponseError, &'static str);
 fn topic_of(key_type: i8) -> Result<Internal, Refused> {
     match key_type {
         GROUP => Ok(Internal::ConsumerOffsets),
-        1 => Err((
-            ResponseError::UnsupportedVersion,
-            "this broker has no transactions yet",
-        )),
+        TRANSACTION => Ok(Internal::TransactionState),
         2 => Err((
             ResponseError::UnsupportedVersion,
             "this broker has no share groups yet",

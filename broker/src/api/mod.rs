@@ -26,6 +26,9 @@ mod seen;
 pub mod session;
 mod topic_partitions;
 mod topics;
+pub(crate) mod transactions;
+mod transactions_offsets;
+mod transactions_show;
 mod versions;
 
 use std::rc::Rc;
@@ -109,8 +112,13 @@ impl Api {
             19 => self.respond(request, slot, |q, v| topics::create(shard, q, v)).await,
             20 => self.respond(request, slot, |q, v| topics::delete(shard, q, v)).await,
             21 => self.respond(request, slot, |q, _| delete_records::answer(shard, q)).await,
-            22 => self.respond(request, slot, |q, _| producer_id::answer(shard, q)).await,
+            22 => self.respond(request, slot, |q, v| producer_id::answer(shard, q, v)).await,
             23 => self.respond(request, slot, |q, _| epochs::answer(shard, q)).await,
+            24 => self.respond(request, slot, |q, v| transactions::add_partitions(shard, q, v)).await,
+            25 => self.respond(request, slot, |q, v| transactions::add_offsets(shard, q, v)).await,
+            26 => self.respond(request, slot, |q, v| transactions::end(shard, q, v)).await,
+            27 => self.respond(request, slot, |q, _| transactions_show::write_markers(shard, q)).await,
+            28 => self.respond(request, slot, |q, v| transactions_offsets::commit(shard, q, v)).await,
             32 => self.respond(request, slot, async |q, _| configs::describe_all(shard, q)).await,
             33 => self.respond(request, slot, |q, _| configs::replace(shard, q)).await,
             35 => self.respond(request, slot, |q, _| log_dirs::answer(shard, q)).await,
@@ -124,6 +132,8 @@ impl Api {
             55 => self.respond(request, slot, |q, v| quorum::describe(shard, q, v)).await,
             60 => self.respond(request, slot, async |q, v| cluster::describe(shard, &q, v)).await,
             64 => self.respond(request, slot, |q, _| cluster::unregister(shard, q)).await,
+            65 => self.respond(request, slot, |q, _| transactions_show::describe(shard, q)).await,
+            66 => self.respond(request, slot, |q, _| transactions_show::list(shard, q)).await,
             68 => {
                 let asker = groups::asker(&request);
                 self.respond(request, slot, |q, v| groups::beat(shard, asker, q, v)).await;

@@ -194,6 +194,10 @@ pub struct BrokerConfig {
     pub coordinators: CoordinatorConfig,
     /// Those of the coordinator of groups.
     pub groups: group::Settings,
+    /// `transaction.partition.verification.enable`.
+    pub verify_transactions: bool,
+    /// Those of the coordinator of transactions, whatever its epoch.
+    pub transactions: txn::Settings,
 }
 
 /// Kafka's class for `replica.selector.class` that has consumers read in their own rack (KIP-392).
@@ -239,6 +243,8 @@ impl BrokerConfig {
                 .is_some_and(|class| class.trim().rsplit('.').next() == Some(RACK_AWARE)),
             coordinators: CoordinatorConfig::resolve(layers)?,
             groups: coordinators::groups(layers)?,
+            verify_transactions: flag(layers, "transaction.partition.verification.enable")?,
+            transactions: coordinators::transactions(layers)?,
         })
     }
 }

@@ -281,6 +281,8 @@ fn every_field_comes_from_its_layer() {
             consumer_protocol: true,
         },
         groups: group::Settings::default(),
+        verify_transactions: true,
+        transactions: txn::Settings::default(),
     };
     assert_eq!(config, expected);
 }

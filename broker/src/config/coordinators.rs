@@ -86,6 +86,23 @@ pub(super) fn groups(layers: &Layers<'_>) -> Result<group::Settings, ConfigError
     })
 }
 
+/// Those of the coordinator of transactions.
+pub(super) fn transactions(layers: &Layers<'_>) -> Result<txn::Settings, ConfigError> {
+    Ok(txn::Settings {
+        max_timeout_ms: number(layers, "transaction.max.timeout.ms")?,
+        id_expiration_ms: number(layers, "transactional.id.expiration.ms")?,
+        abort_interval_ms: number(
+            layers,
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+        )?,
+        expire_interval_ms: number(
+            layers,
+            "transaction.remove.expired.transaction.cleanup.interval.ms",
+        )?,
+        ..txn::Settings::default()
+    })
+}
+
 fn consumer_groups(layers: &Layers<'_>) -> Result<ConsumerSettings, ConfigError> {
     let assignors = split_list(text(layers, "group.consumer.assignors")?);
     Ok(ConsumerSettings {

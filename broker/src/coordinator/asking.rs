@@ -33,6 +33,35 @@ impl Shard {
         self.ask_all::<group::Groups>(make).await
     }
 
+    /// Asks the coordinator of a transactional id, if that is on this node.
+    ///
+    /// # Errors
+    /// [`CoordinatorError`].
+    pub(crate) async fn ask_txn(
+        self: &Rc<Self>,
+        transactional_id: &str,
+        ask: txn::Ask,
+    ) -> Result<txn::Reply, CoordinatorError> {
+        self.ask_coordinator::<txn::Transactions>(transactional_id, ask)
+            .await
+    }
+
+    /// Asks every coordinator of transactions on this node.
+    pub(crate) async fn all_txns(
+        self: &Rc<Self>,
+        make: impl Fn() -> txn::Ask + Clone + Send + 'static,
+    ) -> Vec<Result<txn::Reply, CoordinatorError>> {
+        self.ask_all::<txn::Transactions>(make).await
+    }
+
+    /// The node that coordinates `key`, if the metadata has one.
+    pub(crate) fn coordinating_node(&self, topic: Internal, key: &str) -> Option<i32> {
+        let route = self.routes().by_name(topic.name())?;
+        let partitions = i32::try_from(route.partitions.len()).unwrap_or(i32::MAX);
+        let leader = route.partition(partition_for(key, partitions))?.leader;
+        (leader >= 0).then_some(leader)
+    }
+
     /// The coordinators on this shard.
     pub fn coordinators(&self) -> &Coordinators {
         &self.coordinators

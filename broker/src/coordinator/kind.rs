@@ -26,6 +26,27 @@ pub(crate) trait Kind: Core<Ask: Send, Reply: Send> + Sized {
     fn perform(shard: &Rc<Shard>, effect: Self::Effect);
 }
 
+impl Kind for txn::Transactions {
+    const TOPIC: Internal = Internal::TransactionState;
+
+    fn settings(config: &BrokerConfig, leader_epoch: i32) -> txn::Settings {
+        txn::Settings {
+            coordinator_epoch: leader_epoch,
+            ..config.transactions
+        }
+    }
+
+    fn table(all: &Coordinators) -> &Table<Self> {
+        &all.transactions
+    }
+
+    fn perform(shard: &Rc<Shard>, effect: txn::Effect) {
+        match effect {
+            txn::Effect::Write(markers) => shard.write_markers(markers),
+        }
+    }
+}
+
 impl Kind for group::Groups {
     const TOPIC: Internal = Internal::ConsumerOffsets;
 

@@ -74,6 +74,7 @@ impl CoordinatorError {
 #[derive(Default)]
 pub struct Coordinators {
     groups: Table<group::Groups>,
+    transactions: Table<txn::Transactions>,
     /// Counts the changes of topics.
     topics_version: Cell<i64>,
     /// Internal topics that are being made on behalf of this shard.
@@ -85,15 +86,22 @@ pub struct Coordinators {
 impl Coordinators {
     /// Takes the part that this node has in a partition by now.
     pub(crate) fn follow(shard: &Rc<Shard>, partition: &Rc<Partition>) {
-        if partition.topic() == Internal::ConsumerOffsets.name() {
-            Table::<group::Groups>::follow(shard, partition);
+        match Internal::of_name(partition.topic()) {
+            Some(Internal::ConsumerOffsets) => Table::<group::Groups>::follow(shard, partition),
+            Some(Internal::TransactionState) => {
+                Table::<txn::Transactions>::follow(shard, partition);
+            }
+            None => {}
         }
     }
 
     /// A partition is about to leave this shard.
     pub(crate) fn removed(&self, partition: &Partition) {
-        if partition.topic() == Internal::ConsumerOffsets.name() {
-            self.groups.end(partition.id().index);
+        let index = partition.id().index;
+        match Internal::of_name(partition.topic()) {
+            Some(Internal::ConsumerOffsets) => self.groups.end(index),
+            Some(Internal::TransactionState) => self.transactions.end(index),
+            None => {}
         }
     }
 
@@ -101,11 +109,13 @@ impl Coordinators {
     pub(crate) fn topics_changed(&self) {
         self.topics_version.set(self.topics_version.get() + 1);
         self.groups.topics_changed();
+        self.transactions.topics_changed();
     }
 
     /// The broker's settings changed.
     pub(crate) fn settings_changed(&self) {
         self.groups.settings_changed();
+        self.transactions.settings_changed();
     }
 
     /// What there is to tell of them.
@@ -130,6 +140,7 @@ impl Coordinators {
     /// The node is stopping: whoever waits is told that it isn't the coordinator any more.
     pub(crate) fn stop(&self) {
         self.groups.end_all();
+        self.transactions.end_all();
     }
 
     /// A marker that ends a producer's transaction was appended to a partition of an internal topic.

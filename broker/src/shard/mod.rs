@@ -39,7 +39,9 @@ use crate::api::session::Sessions;
 use crate::config::{BrokerConfig, Layers, NodeConfig, Overrides};
 use crate::coordinator::Coordinators;
 use crate::partition::{Partition, PartitionId};
+use crate::peers::Peers;
 use crate::replication::Replication;
+use crate::transactions::MarkerSender;
 use metadata::{Image, ResourceType};
 use reads::RemoteWaits;
 use router::Router;
@@ -136,6 +138,10 @@ pub struct Shard {
     /// The way from its partitions to other nodes.
     replication: Rc<Replication>,
     pub(crate) coordinators: Coordinators,
+    /// Its connections to other nodes, for what this node asks of them.
+    pub(crate) peers: Peers,
+    /// Ends of transactions on their way to other nodes.
+    pub(crate) markers: MarkerSender,
 }
 
 impl Shard {

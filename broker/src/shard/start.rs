@@ -28,7 +28,9 @@ use crate::config::{BrokerConfig, NodeConfig};
 use crate::coordinator::Coordinators;
 use crate::meta::MetaLogError;
 use crate::partition::Partition;
+use crate::peers::Peers;
 use crate::replication::Replication;
+use crate::transactions::MarkerSender;
 use metadata::Image;
 
 /// How long the others may take to lead in the place of a node that stops.
@@ -221,6 +223,8 @@ impl Shard {
             id,
             replication: Replication::of_shard(node.config.node_id, number, this.clone()),
             coordinators: Coordinators::default(),
+            peers: Peers::default(),
+            markers: MarkerSender::default(),
             router,
             drives: RefCell::new(drives),
             owners: RefCell::default(),
@@ -322,6 +326,7 @@ impl Shard {
     async fn close_connections(self: &Rc<Self>) {
         // Members wait for minutes; they are to find the next coordinator now.
         self.coordinators.stop();
+        self.peers.stop();
         self.shutdown.begin();
         let limit = Duration::from_secs(10);
         let begun = rt::time::now();

@@ -23,14 +23,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::ResponseError;
 
+use crate::embedded::PROTOCOL_TYPE as CONSUMER;
 use crate::group::{Committer, Expiry};
 use crate::step::{Name, Step};
 
 pub(crate) use answers::{not_joined, not_synced};
 use member::Member;
-
-/// The protocol type of consumers.
-use crate::embedded::PROTOCOL_TYPE as CONSUMER;
 
 /// The longest string of a record, in bytes.
 const LONGEST_STRING: usize = i16::MAX as usize;

@@ -1,7 +1,10 @@
 //! The classic protocol, as a client sees it.
 
-use super::requests::{commit, join};
+use kafka_protocol::messages::LeaveGroupRequest;
+
+use super::requests::{commit, group_id, join, subscription, text};
 use super::rig::Rig;
+use crate::{Ask, Reply, Settings};
 
 #[test]
 fn a_group_comes_together_and_each_gets_its_share() {
@@ -140,13 +143,136 @@ fn wrong_requests_are_refused() {
     refused(join("who", None), 25);
     refused(join("", None).with_session_timeout_ms(5_999), 26);
     refused(join("", None).with_session_timeout_ms(1_800_001), 26);
-    refused(
-        join("", None).with_group_id(super::requests::group_id("")),
-        24,
-    );
+    refused(join("", None).with_group_id(group_id("")), 24);
     refused(join("", None).with_protocols(Vec::new()), 23);
     rig.stable(1);
-    let other = join("", None).with_protocol_type(super::requests::text("connect"));
+    let other = join("", None).with_protocol_type(text("connect"));
     let token = rig.join(9, other);
     assert_eq!(rig.joined(token).error_code, 23);
+}
+
+#[test]
+fn a_group_that_no_batch_takes_never_gets_stable_but_gives_way() {
+    let mut rig = Rig::with(Settings {
+        batch_max_bytes: 1_000,
+        ..Settings::default()
+    });
+    let mut large = join("", None);
+    large.protocols[0].metadata = vec![0; 1_001].into();
+    let token = rig.join(9, large);
+    assert_eq!(rig.joined(token).error_code, 10);
+
+    let (id, token) = rig.join_new();
+    rig.pass(6_000);
+    assert_eq!(rig.joined(token).generation_id, 1);
+    let share = "x".repeat(1_000);
+    let token = rig.sync(1, &id, &[(&id, &share)]);
+    assert_eq!(rig.synced(token).error_code, -1);
+    assert_eq!(rig.state().as_deref(), Some("PreparingRebalance"));
+    let token = rig.join(9, join(&id, None));
+    assert_eq!(rig.joined(token).generation_id, 2);
+    let token = rig.sync(2, &id, &[(&id, "x")]);
+    assert_eq!(rig.synced(token).assignment, "x");
+}
+
+#[test]
+fn when_a_group_is_over_its_size_the_others_go_on_without_the_last() {
+    let mut rig = Rig::new();
+    let ids = rig.stable(3);
+    rig.settings.max_size = 2;
+    rig.load();
+    assert_eq!(rig.state().as_deref(), Some("PreparingRebalance"));
+    let tokens: Vec<_> = ids.iter().map(|id| rig.join(9, join(id, None))).collect();
+    let codes: Vec<i16> = tokens
+        .iter()
+        .map(|token| rig.joined(*token).error_code)
+        .collect();
+    assert_eq!(codes, [0, 0, 81]);
+}
+
+#[test]
+fn whoever_is_to_come_back_with_an_id_has_so_long_as_its_session() {
+    let mut rig = Rig::new();
+    let token = rig.join(4, join("", None));
+    let given = rig.joined(token);
+    assert_eq!(given.error_code, 79);
+    rig.pass(10_000);
+    let token = rig.join(4, join(&given.member_id, None));
+    assert_eq!(rig.joined(token).error_code, 25);
+    // Before version 4 nobody has to come back.
+    let token = rig.join(3, join("", None));
+    rig.pass(3_000);
+    assert_eq!(rig.joined(token).error_code, 0);
+}
+
+#[test]
+fn a_member_that_leaves_its_place_to_another_request_of_its_own_is_answered() {
+    let mut rig = Rig::new();
+    let ids = rig.stable(2);
+    let first = rig.join(9, join(&ids[0], None));
+    let second = rig.join(9, join(&ids[0], None));
+    assert_eq!(rig.joined(first).error_code, 27);
+    assert!(rig.is_waiting(second));
+}
+
+#[test]
+fn before_version_3_the_error_of_the_one_that_leaves_is_that_of_all() {
+    let mut rig = Rig::new();
+    let leave = |rig: &mut Rig, id: &str| {
+        let request = LeaveGroupRequest::default()
+            .with_group_id(group_id("g"))
+            .with_member_id(text(id));
+        match rig.answer(Ask::Leave(2, request)) {
+            Reply::Leave(answer) => (answer.error_code, answer.members.len()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(leave(&mut rig, "who"), (25, 0));
+    let ids = rig.stable(1);
+    assert_eq!(leave(&mut rig, "who"), (25, 0));
+    assert_eq!(leave(&mut rig, &ids[0]), (0, 0));
+    assert_eq!(rig.state().as_deref(), Some("Empty"));
+}
+
+#[test]
+fn a_group_is_described_with_what_its_members_say_once_it_is_stable() {
+    let mut rig = Rig::new();
+    let describe = |rig: &mut Rig, version| match rig.answer(Ask::Describe(group_id("g"), version))
+    {
+        Reply::Describe(answer) => answer,
+        other => panic!("{other:?}"),
+    };
+    let absent = describe(&mut rig, 5);
+    assert_eq!(
+        (absent.error_code, absent.group_state.as_str()),
+        (0, "Dead")
+    );
+    let absent = describe(&mut rig, 6);
+    assert_eq!(
+        (absent.error_code, absent.group_state.as_str()),
+        (69, "Dead")
+    );
+    let ids = rig.stable(1);
+    let stable = describe(&mut rig, 6);
+    let member = &stable.members[0];
+    assert_eq!(
+        (&*stable.protocol_data, &*stable.protocol_type),
+        ("range", "consumer")
+    );
+    assert_eq!(
+        (&*member.client_id, &*member.client_host),
+        ("client", "/127.0.0.1")
+    );
+    assert_eq!(member.member_assignment, ids[0].as_bytes());
+    assert_eq!(member.member_metadata, subscription(&["t"]));
+    rig.join(9, join(&ids[0], None));
+    rig.join_new();
+    let moving = describe(&mut rig, 6);
+    assert_eq!(&*moving.protocol_data, "");
+    assert!(
+        moving
+            .members
+            .iter()
+            .all(|member| member.member_metadata.is_empty())
+    );
 }

@@ -12,7 +12,7 @@ use kafka_protocol::messages::{
 use super::requests::{commit, group_id, join, subscription, text, topic_name};
 use super::rig::{Rig, asker};
 use crate::embedded::Assignment;
-use crate::{Ask, Reply};
+use crate::{Ask, Reply, Settings};
 
 fn request(id: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
     ConsumerGroupHeartbeatRequest::default()
@@ -156,7 +156,10 @@ fn a_consumer_group_lives_and_survives_its_coordinator() {
 
 #[test]
 fn what_is_refused_leaves_no_group_behind() {
-    let mut rig = Rig::new();
+    let mut rig = Rig::with(Settings {
+        batch_max_bytes: 1 << 20,
+        ..Settings::default()
+    });
     let bad = joining("a").with_subscribed_topic_regex(Some(text("(")));
     assert_eq!(
         rig.beat(bad).error_code,

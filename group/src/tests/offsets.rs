@@ -1,13 +1,14 @@
 //! Committed offsets, as a client sees them.
 
+use coordinator::Core;
 use kafka_protocol::messages::OffsetDeleteRequest;
 use kafka_protocol::messages::offset_delete_request::{
     OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
 };
 
-use super::requests::{commit, commit_of, group_id, topic_name};
+use super::requests::{commit, commit_of, group_id, text, topic_name};
 use super::rig::Rig;
-use crate::{Ask, Reply};
+use crate::{Ask, Reply, Settings};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -143,4 +144,71 @@ fn only_empty_groups_are_deleted() {
     assert_eq!(delete(&mut rig), 0);
     rig.load();
     assert_eq!((rig.state(), rig.fetch(0, false)), (None, (-1, 0)));
+}
+
+#[test]
+fn what_has_expired_goes_in_pieces_that_come_to_an_end() {
+    let mut rig = Rig::new();
+    for group in 0..25_000 {
+        rig.commit(commit(-1, "", 0, 1).with_group_id(group_id(&format!("g{group}"))));
+    }
+    let committed = rig.log.len();
+    // Nothing to do, for topics or offsets; and that is found out in pieces, too.
+    rig.topics.make("other");
+    rig.tick();
+    rig.pass(700_000);
+    assert_eq!(rig.log.len(), committed);
+    rig.now.wall_ms += 7 * DAY_MS as i64;
+    let mut steps = 0;
+    while rig.core.figures().offsets > 0 {
+        let before = rig.core.figures().offsets;
+        rig.now.mono_ms = rig.core.deadline().unwrap();
+        rig.tick();
+        let done = before - rig.core.figures().offsets;
+        assert!(done <= 10_000, "{done} in one go");
+        steps += 1;
+        assert!(steps < 10);
+    }
+    assert_eq!(rig.state(), None);
+    // An offset and a group at a time: two tombstones for each.
+    assert_eq!(rig.log.len(), 3 * committed);
+}
+
+#[test]
+fn offsets_of_a_deleted_topic_go_in_pieces_that_come_to_an_end() {
+    let mut rig = Rig::new();
+    rig.topics.make("s");
+    for group in 0..12_000 {
+        let mut both = commit(-1, "", 0, 1).with_group_id(group_id(&format!("g{group}")));
+        let mut other = both.topics[0].clone();
+        other.name = topic_name("s");
+        both.topics.push(other);
+        rig.commit(both);
+    }
+    rig.topics.delete("s");
+    rig.tick();
+    rig.pass(1_000);
+    assert_eq!(rig.core.figures().offsets, 12_000);
+    rig.topics.delete("t");
+    rig.tick();
+    rig.pass(1_000);
+    assert_eq!(rig.core.figures().offsets, 0);
+}
+
+#[test]
+fn a_commit_that_no_batch_takes_is_refused_whole() {
+    let mut rig = Rig::with(Settings {
+        batch_max_bytes: 1_000,
+        ..Settings::default()
+    });
+    let mut large = commit(-1, "", 0, 1);
+    let partition = large.topics[0].partitions[0].clone();
+    large.topics[0].partitions = vec![partition; 50];
+    assert_eq!(rig.commit(large), -1);
+    assert_eq!(rig.fetch(0, false), (-1, 0));
+    let long = "x".repeat(4_097);
+    let mut long_metadata = commit(-1, "", 0, 1);
+    long_metadata.topics[0].partitions[0].committed_metadata = Some(text(&long));
+    assert_eq!(rig.commit(long_metadata), 12);
+    assert!(rig.log.is_empty());
 }

@@ -39,6 +39,7 @@ struct Driver {
     effects: Vec<Markers>,
     now: Now,
     next_id: i64,
+    steps: u128,
 }
 
 /// Nothing that is tested here is before this time.
@@ -59,6 +60,7 @@ impl Driver {
                 wall_ms: BEGIN_MS,
             },
             next_id: 1000,
+            steps: 0,
         };
         driver.step(|core, world, out| core.loaded(world, out));
         driver
@@ -69,10 +71,12 @@ impl Driver {
         step: impl FnOnce(&mut Transactions, &mut World<'_>, &mut Out<Transactions>),
     ) -> Vec<Reply> {
         let mut out = Out::default();
+        self.steps += 1;
+        let id = self.steps;
         let mut world = World {
             now: self.now,
             topics: &NoTopics,
-            fresh_id: &mut || Uuid::nil(),
+            fresh_id: &mut || Uuid::from_u128(id),
         };
         step(&mut self.core, &mut world, &mut out);
         for batch in out.batches {

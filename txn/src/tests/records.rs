@@ -30,7 +30,7 @@ fn ongoing() -> Transaction {
         partitions: partitions([("a", 0), ("a", 7), ("zebra", 300)]),
         started_ms: 1_700_000_000_001,
         updated_ms: 1_700_000_000_123,
-        decision: 0,
+        decision: Decision::default(),
         version: TransactionVersion::V2,
     }
 }

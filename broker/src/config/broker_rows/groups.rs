@@ -70,14 +70,14 @@ pub(super) const ROWS: &[BrokerRow] = rows! {
            "Segment size of __transaction_state."];
     Fixed ["transaction.state.log.load.buffer.size", Int, "5242880", AtLeast(1), Stored,
            "Memory while transactions are loaded."];
-    Fixed ["transaction.max.timeout.ms", Int, "900000", AtLeast(1), Stored, "The longest transaction."];
-    Fixed ["transactional.id.expiration.ms", Int, "604800000", AtLeast(1), Stored,
+    Fixed ["transaction.max.timeout.ms", Int, "900000", AtLeast(1), Honoured, "The longest transaction."];
+    Fixed ["transactional.id.expiration.ms", Int, "604800000", AtLeast(1), Honoured,
            "How long an unused transactional id is kept."];
-    Fixed ["transaction.abort.timed.out.transaction.cleanup.interval.ms", Int, "10000", AtLeast(1), Stored,
+    Fixed ["transaction.abort.timed.out.transaction.cleanup.interval.ms", Int, "10000", AtLeast(1), Honoured,
            "How often transactions past their time are looked for."];
-    Fixed ["transaction.remove.expired.transaction.cleanup.interval.ms", Int, "3600000", AtLeast(1), Stored,
+    Fixed ["transaction.remove.expired.transaction.cleanup.interval.ms", Int, "3600000", AtLeast(1), Honoured,
            "How often unused transactional ids are looked for."];
-    Cluster ["transaction.partition.verification.enable", Bool, "true", Any, Stored,
+    Cluster ["transaction.partition.verification.enable", Bool, "true", Any, Honoured,
              "Whether a transactional batch must belong to a registered partition."];
     Cluster ["producer.id.expiration.ms", Int, "86400000", AtLeast(1), Honoured,
              "How long the state of a producer that writes no more is kept."];

@@ -36,6 +36,9 @@ use crate::semantics::groups::{
 use crate::semantics::records::{
     Topic, batch, fetch_request, new_topic, produce_request, topic_name, wanted,
 };
+use crate::semantics::transactions::{
+    add_request, end_request, marker_request, offsets_request as txn_offsets_request,
+};
 use crate::semantics::wire::{encoded, text};
 
 /// A frame, and where its body begins.
@@ -221,6 +224,30 @@ fn group_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     sample(samples, |_| delete_request(&group(), &topic.name, &[0]));
 }
 
+fn transaction_samples(topic: &Topic, samples: &mut Vec<Sample>) {
+    let producer = || (TransactionalId(text("mutant")), ProducerId(0x5050_5050), 1);
+    sample(samples, |v| add_request(v, &producer(), &topic.name, &[0]));
+    sample(samples, |_| {
+        let (id, producer, epoch) = producer();
+        AddOffsetsToTxnRequest::default()
+            .with_transactional_id(id)
+            .with_producer_id(producer)
+            .with_producer_epoch(epoch)
+            .with_group_id(GroupId(text("mutant")))
+    });
+    sample(samples, |_| end_request(&producer(), true));
+    sample(samples, |_| marker_request(&producer(), &topic.name, 0));
+    sample(samples, |_| {
+        txn_offsets_request(&producer(), &GroupId(text("mutant")), &topic.name)
+    });
+    sample(samples, |_| {
+        DescribeTransactionsRequest::default().with_transactional_ids(vec![producer().0])
+    });
+    sample(samples, |_| {
+        ListTransactionsRequest::default().with_state_filters(vec![text("Ongoing")])
+    });
+}
+
 fn cluster_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     let name = || topic_name(&topic.name);
     sample(samples, |_| {
@@ -305,6 +332,7 @@ fn no_length_count_or_number_in_any_request_harms_the_broker() {
     admin_samples(&victim.topic, &mut samples);
     asking_samples(&victim.topic, &mut samples);
     group_samples(&victim.topic, &mut samples);
+    transaction_samples(&victim.topic, &mut samples);
     cluster_samples(&victim.topic, &mut samples);
     assert_eq!(
         samples.len(),

@@ -24,5 +24,7 @@ mod retention;
 mod sessions;
 mod times;
 mod topics;
+pub mod transactions;
 mod versions;
 mod versions_groups;
+mod versions_transactions;

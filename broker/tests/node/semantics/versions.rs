@@ -42,7 +42,7 @@ pub(super) struct Exercise<'a> {
 }
 
 /// What clients of Kafka 4.1 find, key by key; the least version is that which is told.
-const KAFKA: [(i16, RangeInclusive<i16>); 37] = [
+const KAFKA: [(i16, RangeInclusive<i16>); 44] = [
     (0, 0..=13),
     (1, 4..=18),
     (2, 1..=10),
@@ -62,6 +62,11 @@ const KAFKA: [(i16, RangeInclusive<i16>); 37] = [
     (21, 0..=2),
     (22, 0..=5),
     (23, 2..=4),
+    (24, 0..=5),
+    (25, 0..=4),
+    (26, 0..=5),
+    (27, 1..=1),
+    (28, 0..=5),
     (32, 1..=4),
     (33, 0..=2),
     (35, 1..=4),
@@ -75,6 +80,8 @@ const KAFKA: [(i16, RangeInclusive<i16>); 37] = [
     (55, 0..=2),
     (60, 0..=2),
     (64, 0..=0),
+    (65, 0..=0),
+    (66, 0..=2),
     (68, 0..=1),
     (69, 0..=1),
     (75, 0..=0),
@@ -160,6 +167,11 @@ impl Exercise<'_> {
             21 => self.delete_records(version),
             22 => self.init_producer_id(version),
             23 => self.offset_for_leader_epoch(version),
+            24 => self.add_partitions_to_txn(version),
+            25 => self.add_offsets_to_txn(version),
+            26 => self.end_txn(version),
+            27 => self.write_txn_markers(version),
+            28 => self.txn_offset_commit(version),
             32 => self.describe_configs(version),
             33 => self.alter_configs(version),
             35 => self.describe_log_dirs(version),
@@ -174,6 +186,8 @@ impl Exercise<'_> {
             60 => self.describe_cluster(version),
             64 => self.unregister_broker(version),
             68 => self.consumer_heartbeat(version),
+            65 => self.describe_transactions(version),
+            66 => self.list_transactions(version),
             69 => self.consumer_describe(version),
             75 => self.describe_topic_partitions(version),
             80 => self.add_raft_voter(version),
@@ -323,6 +337,7 @@ impl Exercise<'_> {
             "version {version}"
         );
         assert!(answer.producer_id.0 >= 0);
+        self.init_transactional_id(version);
     }
 
     fn offset_for_leader_epoch(&mut self, version: i16) {

@@ -40,6 +40,8 @@ impl Kind for txn::Transactions {
         &all.transactions
     }
 
+    fn dropped(_: &Coordinators, _: &Self) {}
+
     fn perform(shard: &Rc<Shard>, effect: txn::Effect) {
         match effect {
             txn::Effect::Write(markers) => shard.write_markers(markers),

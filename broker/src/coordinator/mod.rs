@@ -126,14 +126,13 @@ impl Coordinators {
             ..CoordinatorReport::default()
         };
         for running in self.groups.all() {
-            match running.look_at(group::Groups::figures) {
-                Some(figures) => {
-                    report.serving += 1;
-                    metrics::add_live(&mut report.groups, &figures);
-                }
-                None => report.loading += 1,
+            if let Some(figures) = running.look_at(group::Groups::figures) {
+                metrics::add_live(&mut report.groups, &figures);
             }
         }
+        let (groups, transactions) = (self.groups.counts(), self.transactions.counts());
+        report.serving = groups.0 + transactions.0;
+        report.loading = groups.1 + transactions.1;
         report
     }
 

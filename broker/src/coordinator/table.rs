@@ -79,6 +79,16 @@ impl<K: Kind> Table<K> {
         self.running.borrow().values().map(Rc::clone).collect()
     }
 
+    /// How many answer, and how many are being made.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let running = self.running.borrow();
+        let serving = running
+            .values()
+            .filter(|running| running.look_at(|_| ()).is_some());
+        let serving = serving.count();
+        (serving, running.len() - serving)
+    }
+
     /// The topics changed.
     pub(super) fn topics_changed(&self) {
         for running in self.all() {

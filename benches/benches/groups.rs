@@ -181,7 +181,7 @@ fn sync(group: &str, generation: i32, id: &str, ids: &[String]) -> Ask {
         .with_generation_id(generation)
         .with_member_id(text(id))
         .with_assignments(ids.iter().map(one).collect());
-    Ask::Sync(5, request)
+    Ask::Sync(4, request)
 }
 
 fn commit(group: &str, partitions: i32, offset: i64) -> Ask {

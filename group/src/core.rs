@@ -66,8 +66,10 @@ impl Core for Groups {
         self.state.replay(record).map_err(|error| error.to_string())
     }
 
-    fn transaction_ended(&mut self, producer_id: i64, _producer_epoch: i16, committed: bool) {
-        self.state.offsets.transaction_ended(producer_id, committed);
+    fn transaction_ended(&mut self, producer_id: i64, epoch: i16, committed: bool) {
+        self.state
+            .offsets
+            .transaction_ended(producer_id, epoch, committed);
     }
 
     fn loaded(&mut self, world: &mut World<'_>, out: &mut Out<Self>) {

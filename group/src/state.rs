@@ -99,10 +99,10 @@ impl State {
             None => self
                 .offsets
                 .put(key.group, key.topic, key.partition, committed, replayed),
-            Some((producer_id, _)) => {
+            Some(producer) => {
                 let place = (key.group, key.topic, key.partition);
                 self.offsets
-                    .put_pending(producer_id, place, committed, replayed);
+                    .put_pending(producer, place, committed, replayed);
             }
         }
         Ok(())

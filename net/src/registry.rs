@@ -108,6 +108,7 @@ pub static ADVERTISED: &[ApiRange] = &[
     ApiRange::new(47, "OffsetDelete", 0, 0, NEVER),
     ApiRange::new(55, "DescribeQuorum", 0, 2, 0),
     ApiRange::new(60, "DescribeCluster", 0, 2, 0),
+    ApiRange::new(61, "DescribeProducers", 0, 0, 0),
     ApiRange::new(64, "UnregisterBroker", 0, 0, 0),
     ApiRange::new(65, "DescribeTransactions", 0, 0, 0),
     ApiRange::new(66, "ListTransactions", 0, 2, 0),

@@ -44,6 +44,7 @@ pub(crate) fn of(key: i16) -> Option<&'static Kind> {
         47 => &OFFSET_DELETE,
         55 => &DESCRIBE_QUORUM,
         60 => &DESCRIBE_CLUSTER,
+        61 => &DESCRIBE_PRODUCERS,
         64 => &UNREGISTER_BROKER,
         65 => &DESCRIBE_TRANSACTIONS,
         66 => &LIST_TRANSACTIONS,
@@ -696,6 +697,16 @@ static DESCRIBE_CLUSTER: Kind = Struct(&[
     Field::new(Fixed(1)).since(1),
     // IncludeFencedBrokers
     Field::new(Fixed(1)).since(2),
+]);
+
+static DESCRIBE_PRODUCERS: Kind = Struct(&[
+    // Topics
+    Field::new(List(&Struct(&[
+        // Name
+        Field::new(Held(Width::Two)),
+        // PartitionIndexes
+        Field::new(List(&Fixed(4))),
+    ]))),
 ]);
 
 static UNREGISTER_BROKER: Kind = Struct(&[

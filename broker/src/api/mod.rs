@@ -19,6 +19,7 @@ mod log_dirs;
 mod metadata;
 mod produce;
 mod producer_id;
+mod producers_show;
 mod quorum;
 mod reassignments;
 mod rules;
@@ -131,6 +132,7 @@ impl Api {
             47 => self.respond(request, slot, |q, _| groups_offsets::delete(shard, q)).await,
             55 => self.respond(request, slot, |q, v| quorum::describe(shard, q, v)).await,
             60 => self.respond(request, slot, async |q, v| cluster::describe(shard, &q, v)).await,
+            61 => self.respond(request, slot, |q, _| producers_show::answer(shard, q)).await,
             64 => self.respond(request, slot, |q, _| cluster::unregister(shard, q)).await,
             65 => self.respond(request, slot, |q, _| transactions_show::describe(shard, q)).await,
             66 => self.respond(request, slot, |q, _| transactions_show::list(shard, q)).await,

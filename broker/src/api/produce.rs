@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use batch::BatchInfo;
@@ -22,10 +23,11 @@ use net::registry::PRODUCE;
 use super::error::{Refusal, refused_batch, wants_leader};
 use super::metadata::is_internal;
 use super::rules;
-use crate::partition::{AckError, PartitionId};
+use crate::partition::{AckError, Claim, Partition, PartitionId};
 use crate::shard::router::Call;
 use crate::shard::routes::TopicRoute;
 use crate::shard::{Shard, ShardId};
+use crate::transactions::{self, Append};
 
 /// `acks` as the client asked for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,14 +39,19 @@ enum Acks {
 
 /// The first version of Produce that names topics by id.
 const BY_ID_SINCE: i16 = 13;
+/// The first version that says that a partition isn't in the batch's transaction, which the client then
+/// aborts.
+const ABORTABLE_SINCE: i16 = 11;
+/// The first version whose clients leave it to the broker to put a partition in a transaction.
+const ADDS_SINCE: i16 = 12;
 /// The client that may write to the broker's own topics, as in Kafka.
 const ADMIN_CLIENT: &str = "__admin_client";
 
 /// What a request says of all its record sets.
-#[derive(Clone, Copy)]
 struct Sent {
     acks_valid: bool,
-    transactional: bool,
+    /// The transaction that its batches are part of.
+    claim: Option<Claim>,
     by_admin: bool,
     version: i16,
 }
@@ -58,6 +65,7 @@ struct Part {
     partition: PartitionId,
     records: BytesMut,
     info: BatchInfo,
+    claim: Option<Claim>,
 }
 
 /// What became of a part.
@@ -95,11 +103,14 @@ pub(super) async fn handle(shard: &Rc<Shard>, request: Request, slot: Slot) {
     let timeout = Duration::from_millis(u64::try_from(parsed.timeout_ms).unwrap_or(0));
     let sent = Sent {
         acks_valid: acks.is_some(),
-        transactional: parsed.transactional_id.is_some(),
+        claim: parsed.transactional_id.as_deref().map(|id| Claim {
+            transactional_id: Arc::from(id),
+            add: header.version >= ADDS_SINCE,
+        }),
         by_admin: header.client_id.as_deref() == Some(ADMIN_CLIENT),
         version: header.version,
     };
-    let (mut answer, parts) = check(shard, parsed, sent);
+    let (mut answer, parts) = check(shard, parsed, &sent);
     let all = acks == Some(Acks::All);
     let mut calls = Vec::with_capacity(parts.len());
     for (owner, parts) in parts {
@@ -114,6 +125,9 @@ pub(super) async fn handle(shard: &Rc<Shard>, request: Request, slot: Slot) {
     let shard = Rc::clone(shard);
     rt::task::spawn(async move {
         finish(&mut answer, calls, acks, timeout).await;
+        if version < ABORTABLE_SINCE {
+            replace_abortable(&mut answer);
+        }
         // Until here the frame's memory stood for batches that were not yet written.
         drop(credit);
         if acks != Some(Acks::None) {
@@ -165,7 +179,7 @@ fn first_error(answer: &[TopicProduced]) -> Option<ResponseError> {
 fn check(
     shard: &Rc<Shard>,
     request: ProduceRequest,
-    sent: Sent,
+    sent: &Sent,
 ) -> (Vec<TopicProduced>, Vec<(ShardId, Vec<Part>)>) {
     let mut answer = Vec::with_capacity(request.topics.len());
     let mut parts: Vec<(ShardId, Vec<Part>)> = Vec::new();
@@ -215,7 +229,7 @@ fn refuse(outcome: &mut PartitionProduced, refusal: Refusal) {
 fn check_one(
     route: Option<&TopicRoute>,
     partition: ProducePartition,
-    sent: Sent,
+    sent: &Sent,
 ) -> Result<(ShardId, Part), Refusal> {
     if !sent.acks_valid {
         return Err(Refusal::of(ResponseError::InvalidRequiredAcks));
@@ -247,7 +261,11 @@ fn check_one(
     }
     let limits = rules::limits(&route.config, sent.version, rt::time::wall_ms());
     let info = batch::check_produced(&records, limits).map_err(|error| refused_batch(&error))?;
-    if info.attributes.is_transactional() && !sent.transactional {
+    let claim = sent
+        .claim
+        .as_ref()
+        .filter(|_| info.attributes.is_transactional());
+    if info.attributes.is_transactional() && claim.is_none() {
         return Err(Refusal::with(
             ResponseError::TransactionalIdAuthorizationFailed,
             "the batch is part of a transaction, and the request doesn't say of which one",
@@ -262,58 +280,71 @@ fn check_one(
         },
         records,
         info,
+        claim: claim.cloned(),
     };
     Ok((owner, part))
 }
 
-/// On the owner's shard: appends every part now, and answers when each is stable, or with all replicas
-/// in sync.
+/// On the owner's shard: appends every part now, or when the coordinator of its transaction allows it, and
+/// answers when each is stable, or with all replicas in sync.
 fn store(
     shard: &Rc<Shard>,
     parts: Vec<Part>,
     all: bool,
 ) -> impl Future<Output = Vec<PartOutcome>> + use<> {
     let now_ms = rt::time::wall_ms();
-    let mut appended = Vec::with_capacity(parts.len());
+    let mut appends = Vec::with_capacity(parts.len());
     for part in parts {
         let Part {
             place,
             partition: id,
             records,
             info,
+            claim,
         } = part;
-        let result = shard
-            .partition(id)
-            .map_err(Refusal::from)
-            .and_then(|partition| {
-                let bytes = records.len();
-                let done = partition.append(records, info, now_ms, all)?;
-                shard.metrics.appended(info.record_count, bytes);
-                Ok((partition, done))
-            });
-        appended.push((place, result));
+        let amount = (info.record_count, records.len());
+        let append = shard.partition(id).map(|partition| {
+            let batch = (records, info, claim);
+            let append = transactions::append(shard, &partition, batch, now_ms, all);
+            (partition, append)
+        });
+        appends.push((place, amount, append));
     }
+    let shard = Rc::clone(shard);
     async move {
-        let mut outcomes = Vec::with_capacity(appended.len());
-        for (place, result) in appended {
-            let outcome = match result {
-                Ok((partition, done)) => {
-                    let acked = match done.acked {
-                        Some(receiver) => receiver.await.unwrap_or_else(|_| Err(closed())),
-                        None => Ok(()),
-                    };
-                    acked.map_err(Refusal::from).map(|()| Stored {
-                        base_offset: done.base_offset,
-                        append_time_ms: done.append_time_ms,
-                        log_start_offset: partition.log().log_start(),
-                    })
-                }
-                Err(refusal) => Err(refusal),
+        let mut outcomes = Vec::with_capacity(appends.len());
+        for (place, amount, append) in appends {
+            let outcome = match append {
+                Ok((partition, append)) => stored(&shard, &partition, append, amount).await,
+                Err(why) => Err(Refusal::from(why)),
             };
             outcomes.push(PartOutcome { place, outcome });
         }
         outcomes
     }
+}
+
+/// What becomes of an append of so many records and bytes.
+async fn stored(
+    shard: &Shard,
+    partition: &Partition,
+    append: Append,
+    (records, bytes): (i32, usize),
+) -> Result<Stored, Refusal> {
+    let result = match append {
+        Append::Done(result) => result,
+        Append::Waits(told) => told.await.map_err(|_| Refusal::from(closed()))?,
+    };
+    let done = result?;
+    shard.metrics.appended(records, bytes);
+    if let Some(receiver) = done.acked {
+        receiver.await.unwrap_or_else(|_| Err(closed()))?;
+    }
+    Ok(Stored {
+        base_offset: done.base_offset,
+        append_time_ms: done.append_time_ms,
+        log_start_offset: partition.log().log_start(),
+    })
 }
 
 /// The partition went away together with its wait list.
@@ -352,6 +383,15 @@ async fn finish(
                 slot.log_start_offset = stored.log_start_offset;
             }
             Err(refusal) => refuse(slot, refusal),
+        }
+    }
+}
+
+/// Older clients know another error for a partition that isn't in the transaction.
+fn replace_abortable(answer: &mut [TopicProduced]) {
+    for slot in answer.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        if slot.error_code == ResponseError::TransactionAbortable.code() {
+            slot.error_code = ResponseError::InvalidTxnState.code();
         }
     }
 }

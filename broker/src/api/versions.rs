@@ -43,11 +43,18 @@ struct Feature {
     max: i16,
 }
 
-const FEATURES: &[Feature] = &[Feature {
-    // 1: groups of the consumer protocol (KIP-848).
-    name: "group.version",
-    max: 1,
-}];
+const FEATURES: &[Feature] = &[
+    Feature {
+        // 1: groups of the consumer protocol (KIP-848).
+        name: "group.version",
+        max: 1,
+    },
+    Feature {
+        // 2: transactions V2 (KIP-890), in which each has an epoch of its own.
+        name: "transaction.version",
+        max: 2,
+    },
+];
 
 /// The first version whose readers know that a feature's least level may be 0, off.
 const LEVEL_0_SINCE: i16 = 4;

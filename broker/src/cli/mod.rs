@@ -29,6 +29,7 @@ mod stop;
 mod table;
 mod topic;
 mod topic_show;
+mod txn;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -82,6 +83,9 @@ enum Command {
     /// List, describe, reset and delete consumer groups
     #[command(subcommand)]
     Group(group::GroupCommand),
+    /// List, describe and abort transactions
+    #[command(subcommand)]
+    Txn(txn::TxnCommand),
     /// Write lines from a file or a pipe to a topic, one record each
     Produce(produce::ProduceArgs),
     /// Read a topic's records and print them
@@ -142,6 +146,7 @@ fn dispatch(cli: Cli, serve: Serve) -> Result<ExitCode, Failure> {
         Some(Command::Serve(args)) => Ok(serve(args.node()?)),
         Some(Command::Topic(command)) => command.run(),
         Some(Command::Group(command)) => command.run(),
+        Some(Command::Txn(command)) => command.run(),
         Some(Command::Produce(args)) => args.run(),
         Some(Command::Consume(args)) => args.run(),
         Some(Command::Cluster(args)) => args.run(),

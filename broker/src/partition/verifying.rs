@@ -6,7 +6,7 @@
 //! gives the answer back; nothing here waits for it, and other producers go on.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use batch::BatchInfo;
 use bytes::BytesMut;
@@ -21,7 +21,7 @@ use crate::producers::ProducerError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The transaction's name.
-    pub transactional_id: Rc<str>,
+    pub transactional_id: Arc<str>,
     /// Whether the partition is to be put in the transaction if it isn't there: the client doesn't do it
     /// itself, and begins a new epoch with each transaction (transactions V2).
     pub add: bool,

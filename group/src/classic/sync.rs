@@ -25,6 +25,9 @@ impl State {
         if request.group_id.is_empty() {
             return step.reply(from, not_synced(ResponseError::InvalidGroupId));
         }
+        if version >= 5 && (request.protocol_type.is_none() || request.protocol_name.is_none()) {
+            return step.reply(from, not_synced(ResponseError::InconsistentGroupProtocol));
+        }
         if self.is_consumer(&request.group_id) {
             return self.sync_consumer(step, from, request);
         }

@@ -128,6 +128,13 @@ impl State {
             generation: request.generation_id,
             version: None,
         };
+        let producer = (request.producer_id.0, request.producer_epoch);
+        if producer.0 < 0 || producer.1 < 0 {
+            return Err(ResponseError::InvalidProducerIdMapping);
+        }
+        if self.offsets.epochs.is_over(producer.0, producer.1) {
+            return Err(ResponseError::InvalidProducerEpoch);
+        }
         self.group_for_commit(step, group_id, &committer, ResponseError::IllegalGeneration)
             .map_err(|error| match error {
                 ResponseError::StaleMemberEpoch => ResponseError::IllegalGeneration,
@@ -158,7 +165,6 @@ impl State {
             .iter()
             .map(|topic| (topic.name.as_str(), wanted(step, topic)))
             .collect();
-        let producer = (request.producer_id.0, request.producer_epoch);
         self.write_commits(step, group_id, Some(producer), wanted)
     }
 
@@ -223,9 +229,13 @@ impl State {
                     (Ok(committed), None) => {
                         self.offsets.put(group, topic, partition, committed, None);
                     }
-                    (Ok(committed), Some((id, _))) => {
-                        self.offsets
-                            .put_pending(id, (group, topic, partition), committed, None);
+                    (Ok(committed), Some(producer)) => {
+                        self.offsets.put_pending(
+                            producer,
+                            (group, topic, partition),
+                            committed,
+                            None,
+                        );
                     }
                     (Err(_), _) => {}
                 }

@@ -2,6 +2,7 @@
 
 mod commit;
 mod delete;
+mod epochs;
 mod fetch;
 mod sweep;
 
@@ -11,6 +12,8 @@ use std::ops::Bound;
 use uuid::Uuid;
 
 use crate::step::Name;
+
+use epochs::Epochs;
 
 pub(crate) use sweep::Sweeps;
 
@@ -54,6 +57,7 @@ pub(crate) struct Offsets {
     pending: BTreeMap<i64, BTreeMap<Place, Committed>>,
     /// Which groups have anything of a topic.
     topics: BTreeMap<Name, BTreeSet<Name>>,
+    epochs: Epochs,
     order: i64,
     count: usize,
 }
@@ -146,12 +150,13 @@ impl Offsets {
     /// Takes a commit that is part of the producer's open transaction.
     pub(crate) fn put_pending(
         &mut self,
-        producer_id: i64,
+        (producer_id, epoch): (i64, i16),
         (group, topic, partition): (&str, &str, i32),
         mut committed: Committed,
         replayed: Option<i64>,
     ) {
         committed.order = self.order(replayed);
+        self.epochs.saw(producer_id, epoch);
         self.of_mut(group, topic)
             .open
             .entry(partition)
@@ -204,7 +209,8 @@ impl Offsets {
 
     /// Takes the end of a producer's transaction. A commit that was written after what the transaction
     /// has of the same partition stays.
-    pub(crate) fn transaction_ended(&mut self, producer_id: i64, commit: bool) {
+    pub(crate) fn transaction_ended(&mut self, producer_id: i64, epoch: i16, commit: bool) {
+        self.epochs.saw(producer_id, epoch);
         for (place, pending) in self.pending.remove(&producer_id).unwrap_or_default() {
             let Place {
                 group,

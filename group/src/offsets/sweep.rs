@@ -69,6 +69,7 @@ impl State {
         }
         if self.sweeps.expiry_ms.is_some_and(|due_ms| due_ms <= now_ms) {
             self.sweeps.after_group = self.sweep_groups(step, self.sweeps.after_group.clone());
+            self.offsets.epochs.expire(now_ms);
             let pause_ms = match self.sweeps.after_group {
                 Some(_) => 0,
                 None => step.settings.offsets_retention_check_interval_ms,

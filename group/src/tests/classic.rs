@@ -1,6 +1,6 @@
 //! The classic protocol, as a client sees it.
 
-use kafka_protocol::messages::LeaveGroupRequest;
+use kafka_protocol::messages::{LeaveGroupRequest, SyncGroupRequest};
 
 use super::requests::{commit, group_id, join, subscription, text};
 use super::rig::Rig;
@@ -275,4 +275,28 @@ fn a_group_is_described_with_what_its_members_say_once_it_is_stable() {
             .iter()
             .all(|member| member.member_metadata.is_empty())
     );
+}
+
+#[test]
+fn from_version_5_on_who_asks_for_an_assignment_says_by_which_protocol() {
+    let mut rig = Rig::new();
+    let ids = rig.stable(1);
+    let request = |protocol_type: Option<&str>, name: Option<&str>| {
+        let request = SyncGroupRequest::default()
+            .with_group_id(group_id("g"))
+            .with_generation_id(1)
+            .with_member_id(text(&ids[0]))
+            .with_protocol_type(protocol_type.map(text))
+            .with_protocol_name(name.map(text));
+        Ask::Sync(5, request)
+    };
+    let mut code = |ask| match rig.answer(ask) {
+        Reply::Sync(answer) => answer.error_code,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(code(request(Some("consumer"), Some("range"))), 0);
+    assert_eq!(code(request(Some("consumer"), None)), 23);
+    assert_eq!(code(request(None, Some("range"))), 23);
+    assert_eq!(code(request(Some("connect"), Some("range"))), 23);
+    assert_eq!(code(request(Some("consumer"), Some("sticky"))), 23);
 }

@@ -91,7 +91,7 @@ impl Rig {
             .with_generation_id(1)
             .with_member_id(text(&id))
             .with_assignments(vec![given]);
-        let token = self.ask(Ask::Sync(5, request));
+        let token = self.ask(Ask::Sync(4, request));
         assert_eq!(self.synced(token).error_code, 0);
         id
     }

@@ -212,3 +212,19 @@ fn a_commit_that_no_batch_takes_is_refused_whole() {
     assert_eq!(rig.commit(long_metadata), 12);
     assert!(rig.log.is_empty());
 }
+
+#[test]
+fn a_producer_whose_place_was_taken_is_refused_before_anything_is_written() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.commit_of(commit_of(7, 0, 1)), 0);
+    rig.end_in_epoch(7, 1, false);
+    for _ in 0..2 {
+        assert_eq!(rig.commit_of(commit_of(7, 0, 2)), 47);
+        let next = commit_of(7, 0, 3).with_producer_epoch(1);
+        assert_eq!(rig.commit_of(next), 0);
+        assert_eq!(rig.commit_of(commit_of(7, 0, 4)), 47);
+        rig.load();
+    }
+    assert_eq!(rig.commit_of(commit_of(-1, 0, 1)), 49);
+    assert_eq!(rig.log.len(), 4);
+}

@@ -139,7 +139,7 @@ impl Rig {
             .with_generation_id(generation)
             .with_member_id(text(id))
             .with_assignments(assigned(assignments));
-        self.ask(Ask::Sync(5, request))
+        self.ask(Ask::Sync(4, request))
     }
 
     pub(super) fn synced(&mut self, token: Token) -> SyncGroupResponse {

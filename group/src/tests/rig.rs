@@ -170,8 +170,12 @@ impl Rig {
     }
 
     pub(super) fn end_transaction(&mut self, producer_id: i64, commit: bool) {
-        self.log.push(Entry::End(producer_id, 0, commit));
-        self.core.transaction_ended(producer_id, 0, commit);
+        self.end_in_epoch(producer_id, 0, commit);
+    }
+
+    pub(super) fn end_in_epoch(&mut self, producer_id: i64, epoch: i16, commit: bool) {
+        self.log.push(Entry::End(producer_id, epoch, commit));
+        self.core.transaction_ended(producer_id, epoch, commit);
     }
 
     /// Drops what compaction would: records of which there is a later one of the same key. Those of

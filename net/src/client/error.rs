@@ -20,6 +20,8 @@ impl KafkaError {
     pub const LEADER_NOT_AVAILABLE: Self = Self(5);
     /// NOT_LEADER_OR_FOLLOWER.
     pub const NOT_LEADER_OR_FOLLOWER: Self = Self(6);
+    /// INVALID_REQUEST.
+    pub const INVALID_REQUEST: Self = Self(42);
     /// UNSUPPORTED_VERSION.
     pub const UNSUPPORTED_VERSION: Self = Self(35);
 

@@ -15,6 +15,7 @@ mod produce;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod transactions;
 mod wire;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ pub use produce::{
     Acks, PartitionBatch, ProduceOptions, Produced, ProducedAt, ProducerIdentity, RecordRefusal,
 };
 pub use topics::{CreatedTopic, DeletedRecords, NewTopic, Outcome};
+pub use transactions::{ListedTransaction, OpenTransaction, TransactionInfo};
 use wire::Wire;
 
 /// Kafka's port, used where an address has none.

@@ -290,6 +290,11 @@ fn api_name(key: i16) -> &'static str {
         Ok(ApiKey::AddRaftVoter) => "AddRaftVoter",
         Ok(ApiKey::RemoveRaftVoter) => "RemoveRaftVoter",
         Ok(ApiKey::UnregisterBroker) => "UnregisterBroker",
+        Ok(ApiKey::FindCoordinator) => "FindCoordinator",
+        Ok(ApiKey::DescribeProducers) => "DescribeProducers",
+        Ok(ApiKey::DescribeTransactions) => "DescribeTransactions",
+        Ok(ApiKey::ListTransactions) => "ListTransactions",
+        Ok(ApiKey::WriteTxnMarkers) => "WriteTxnMarkers",
         _ => "request",
     }
 }

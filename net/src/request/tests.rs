@@ -44,6 +44,7 @@ fn round_trip_of(api: &ApiRange) -> RoundTrip {
         "EndTxn" => round_trip::<EndTxnRequest>,
         "WriteTxnMarkers" => round_trip::<WriteTxnMarkersRequest>,
         "TxnOffsetCommit" => round_trip::<TxnOffsetCommitRequest>,
+        "DescribeProducers" => round_trip::<DescribeProducersRequest>,
         "DescribeTransactions" => round_trip::<DescribeTransactionsRequest>,
         "ListTransactions" => round_trip::<ListTransactionsRequest>,
         "ConsumerGroupDescribe" => round_trip::<ConsumerGroupDescribeRequest>,

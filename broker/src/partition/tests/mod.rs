@@ -5,3 +5,4 @@ mod leading;
 pub(crate) mod pair;
 mod taking;
 mod transactions;
+mod verifying;

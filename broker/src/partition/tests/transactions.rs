@@ -8,7 +8,12 @@ use super::pair::*;
 use crate::producers::ProducerError;
 
 /// A batch of a transaction as a coordinator writes it, or a client where it is numbered.
-fn transactional(id: i64, epoch: i16, sequence: i32, count: usize) -> (BytesMut, BatchInfo) {
+pub(super) fn transactional(
+    id: i64,
+    epoch: i16,
+    sequence: i32,
+    count: usize,
+) -> (BytesMut, BatchInfo) {
     let mut builder = batch::Builder::new(batch::Compression::None)
         .producer(id, epoch, sequence)
         .transactional();

@@ -38,6 +38,7 @@ use crate::semantics::records::{
 };
 use crate::semantics::transactions::{
     add_request, end_request, marker_request, offsets_request as txn_offsets_request,
+    producers_request,
 };
 use crate::semantics::wire::{encoded, text};
 
@@ -236,6 +237,7 @@ fn transaction_samples(topic: &Topic, samples: &mut Vec<Sample>) {
             .with_group_id(GroupId(text("mutant")))
     });
     sample(samples, |_| end_request(&producer(), true));
+    sample(samples, |_| producers_request(&topic.name, 0));
     sample(samples, |_| marker_request(&producer(), &topic.name, 0));
     sample(samples, |_| {
         txn_offsets_request(&producer(), &GroupId(text("mutant")), &topic.name)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kafka_protocol::messages::add_partitions_to_txn_request::{
     AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
+use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
@@ -178,6 +179,14 @@ pub fn marker_request(producer: &Producer, topic: &str, index: i32) -> WriteTxnM
         .with_coordinator_epoch(0)
         .with_topics(vec![topic]);
     WriteTxnMarkersRequest::default().with_markers(vec![marker])
+}
+
+/// A DescribeProducers request.
+pub fn producers_request(topic: &str, index: i32) -> DescribeProducersRequest {
+    let topic = TopicRequest::default()
+        .with_name(topic_name(topic))
+        .with_partition_indexes(vec![index]);
+    DescribeProducersRequest::default().with_topics(vec![topic])
 }
 
 /// A TxnOffsetCommit request of somebody who is no member.

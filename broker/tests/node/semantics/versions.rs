@@ -42,7 +42,7 @@ pub(super) struct Exercise<'a> {
 }
 
 /// What clients of Kafka 4.1 find, key by key; the least version is that which is told.
-const KAFKA: [(i16, RangeInclusive<i16>); 44] = [
+const KAFKA: [(i16, RangeInclusive<i16>); 45] = [
     (0, 0..=13),
     (1, 4..=18),
     (2, 1..=10),
@@ -79,6 +79,7 @@ const KAFKA: [(i16, RangeInclusive<i16>); 44] = [
     (47, 0..=0),
     (55, 0..=2),
     (60, 0..=2),
+    (61, 0..=0),
     (64, 0..=0),
     (65, 0..=0),
     (66, 0..=2),
@@ -115,7 +116,7 @@ fn what_is_told_are_kafkas_ranges() {
                 .collect();
             let expected: &[_] = match version {
                 ..3 => &[],
-                _ => &[("group.version", 1)],
+                _ => &[("group.version", 1), ("transaction.version", 2)],
             };
             assert_eq!(finalized, expected, "version {version}");
         }
@@ -186,6 +187,7 @@ impl Exercise<'_> {
             60 => self.describe_cluster(version),
             64 => self.unregister_broker(version),
             68 => self.consumer_heartbeat(version),
+            61 => self.describe_producers(version),
             65 => self.describe_transactions(version),
             66 => self.list_transactions(version),
             69 => self.consumer_describe(version),

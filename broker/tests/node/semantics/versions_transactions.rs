@@ -4,7 +4,7 @@ use kafka_protocol::messages::*;
 
 use super::groups::coordinated;
 use super::transactions::{
-    add, begin, end, marker_request, offsets_request, producer, transactional_id,
+    add, begin, end, marker_request, offsets_request, producer, producers_request, transactional_id,
 };
 use super::versions::Exercise;
 
@@ -76,6 +76,14 @@ impl Exercise<'_> {
         let code = answer.topics[0].partitions[0].error_code;
         assert_eq!(code, 0, "version {version}");
         assert_eq!(end(self.connection, 3, &producer, true).error_code, 0);
+    }
+
+    pub(super) fn describe_producers(&mut self, version: i16) {
+        let request = producers_request(&self.topic.name, 0);
+        let answer = self.connection.call(version, &request);
+        let partition = &answer.topics[0].partitions[0];
+        assert_eq!(partition.error_code, 0, "version {version}");
+        assert_eq!(partition.active_producers, []);
     }
 
     pub(super) fn describe_transactions(&mut self, version: i16) {

@@ -190,7 +190,7 @@ impl Pair {
             .with_generation_id(generation)
             .with_member_id(text(&id))
             .with_assignments(assigned(&said));
-        let token = self.ask(who, Ask::Sync(5, request));
+        let token = self.ask(who, Ask::Sync(4, request));
         self.naive.sync(token, generation, &id, &given);
     }
 

@@ -48,6 +48,9 @@ pub enum CoordinatorError {
     /// What was asked for could not be stored with enough replicas, or not in time.
     #[error("the coordinator could not store it with its replicas in time; try again")]
     NotAvailable,
+    /// The transaction that it was to be part of has ended.
+    #[error("the transaction has ended; begin another")]
+    TransactionEnded,
     /// It would have taken a record that is larger than the log takes.
     #[error("what is to be stored is larger than a log takes; send less at a time")]
     TooLarge,
@@ -60,6 +63,7 @@ impl CoordinatorError {
             Self::NotCoordinator => ResponseError::NotCoordinator,
             Self::Loading => ResponseError::CoordinatorLoadInProgress,
             Self::NotAvailable => ResponseError::CoordinatorNotAvailable,
+            Self::TransactionEnded => ResponseError::TransactionAbortable,
             Self::TooLarge => ResponseError::UnknownServerError,
         }
     }

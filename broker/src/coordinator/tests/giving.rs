@@ -153,3 +153,27 @@ fn news_of_topics_and_of_markers_reach_the_core() {
         pair.close().await;
     });
 }
+
+#[test]
+fn what_is_part_of_a_transaction_is_not_written_after_its_end() {
+    on_disk(async |path| {
+        let mut pair = Pair::make(&path, default_config()).await;
+        pair.assign(0, &[0]);
+        let (running, _) = begin(&pair.nodes[0].partition);
+        sum(&running).await;
+        let (one, other) = (running.begin_joining(7), running.begin_joining(8));
+        let given_up = running.begin_joining(8);
+        running.give_up_joining(given_up);
+        // Markers count, whatever they say of whatever epoch.
+        running.transaction_ended(7, 3, false);
+        let late = running.ask_joined(one, Ask::Add(100)).await.unwrap();
+        assert_eq!(late, Err(CoordinatorError::TransactionEnded));
+        assert_eq!(running.ask_joined(other, Ask::Add(5)).await.unwrap(), Ok(5));
+        for number in [other, given_up] {
+            let again = running.ask_joined(number, Ask::Add(5)).await.unwrap();
+            assert_eq!(again, Err(CoordinatorError::TransactionEnded), "once");
+        }
+        running.end();
+        pair.close().await;
+    });
+}

@@ -20,6 +20,7 @@ mod marker;
 mod open;
 mod recompress;
 mod records;
+mod retain;
 mod snappy;
 mod stamp;
 mod varint;
@@ -35,6 +36,7 @@ pub use marker::Marker;
 pub use open::{Open, ProducerFields, stamp_producer};
 pub use recompress::recompress;
 pub use records::{Headers, Record, RecordHeader, Records, RecordsIter};
+pub use retain::{Horizon, Retained, emptied, retain};
 pub use stamp::{stamp, stamp_append_time, stamp_create_time};
 pub use view::{Batch, BatchInfo, Batches, batches};
 

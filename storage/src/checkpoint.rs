@@ -28,6 +28,8 @@ pub(crate) struct Checkpoint {
     pub(crate) time_entries: usize,
     /// Whether the owner gave a snapshot, which is then in a file of this offset.
     pub(crate) snapshot: bool,
+    /// Where the log was compacted up to. The first releases don't say it: then nowhere.
+    pub(crate) compacted: i64,
     /// Whether transactions were given up, so that there is an index of them. The first releases don't say
     /// it: then none were.
     pub(crate) aborted: bool,
@@ -60,6 +62,7 @@ impl Checkpoint {
             .with("index.entries", self.offset_entries)
             .with("timeindex.entries", self.time_entries)
             .with("snapshot", u8::from(self.snapshot))
+            .with("compacted.offset", self.compacted)
             .with("aborted", u8::from(self.aborted))
             .encode()
     }
@@ -84,6 +87,7 @@ impl Checkpoint {
             offset_entries: file.number("index.entries")?,
             time_entries: file.number("timeindex.entries")?,
             snapshot: file.number::<u8>("snapshot")? != 0,
+            compacted: file.number("compacted.offset").unwrap_or(0),
             aborted: file.number::<u8>("aborted").unwrap_or(0) != 0,
         };
         let sane = read.segment >= 0
@@ -114,6 +118,7 @@ mod tests {
         offset_entries: 3,
         time_entries: 2,
         snapshot: true,
+        compacted: 90,
         aborted: true,
     };
 

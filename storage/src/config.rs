@@ -19,6 +19,15 @@ pub struct LogConfig {
     pub retention_bytes: i64,
     /// Whether `cleanup.policy` names `delete`.
     pub delete: bool,
+    /// Whether `cleanup.policy` names `compact`.
+    pub compact: bool,
+    /// `min.compaction.lag.ms`: younger records are not compacted.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: a segment is closed when its first record is older, so that it can be
+    /// compacted.
+    pub max_compaction_lag_ms: i64,
+    /// `delete.retention.ms`: how long compaction keeps a tombstone.
+    pub delete_retention_ms: i64,
     /// `flush.messages`: fdatasync after this many records; 1 makes [`crate::Log::stable_end`]
     /// the flushed end.
     pub flush_messages: u64,
@@ -27,7 +36,7 @@ pub struct LogConfig {
     /// `index.interval.bytes`: distance between two entries of the indexes.
     pub index_interval_bytes: u32,
     /// Most bytes a batch may decompress to where the log itself has to look into it (look-ups by
-    /// time).
+    /// time, compaction).
     pub decompress_bytes: usize,
 }
 
@@ -41,6 +50,10 @@ impl Default for LogConfig {
             retention_ms: 7 * 24 * 60 * 60 * 1000,
             retention_bytes: -1,
             delete: true,
+            compact: false,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: 24 * 60 * 60 * 1000,
             flush_messages: u64::MAX,
             flush_ms: u64::MAX,
             index_interval_bytes: 4096,

@@ -133,6 +133,41 @@ pub enum LogError {
         /// The log.
         log: String,
     },
+    /// Compaction was given up because something else had to be done to the log.
+    #[error("the compaction of {log} was interrupted; it goes on by itself")]
+    Interrupted {
+        /// The log.
+        log: String,
+    },
+    /// There is no room for what compaction writes.
+    #[error(
+        "{} has no room for {bytes} bytes, which compaction needs for a while: free some space", path.display()
+    )]
+    NoRoom {
+        /// The drive.
+        path: PathBuf,
+        /// What is needed.
+        bytes: u64,
+    },
+    /// Compaction has no memory for the keys of one batch.
+    #[error(
+        "the batch at or behind offset {offset} of {log} has more keys than the {capacity} there is \
+         memory for: raise log.cleaner.dedupe.buffer.size"
+    )]
+    KeysDontFit {
+        /// The log.
+        log: String,
+        /// Where its dirty part begins.
+        offset: i64,
+        /// How many keys fit.
+        capacity: usize,
+    },
+    /// A compacted segment would be longer than an index can tell.
+    #[error("{} would be longer than 2 GiB when it is compacted: lower segment.bytes for new ones", path.display())]
+    SegmentTooLong {
+        /// The segment.
+        path: PathBuf,
+    },
     /// An offset outside the log.
     #[error("offset {offset} is outside {log}, which ends at {end}")]
     OffsetOutOfRange {

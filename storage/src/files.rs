@@ -36,10 +36,18 @@ impl OpenFiles {
         if let Some(file) = segment.open_file() {
             return Ok(file);
         }
+        // Another segment may have its name since.
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        if segment.state().removed {
+            return Err(gone());
+        }
         let opened = DirectFile::open(segment.path()).await?;
         // Somebody else may have opened it meanwhile.
         if let Some(file) = segment.open_file() {
             return Ok(file);
+        }
+        if segment.state().removed {
+            return Err(gone());
         }
         self.insert(segment, opened.clone());
         Ok(opened)

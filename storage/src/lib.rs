@@ -13,6 +13,7 @@
 mod aborted;
 mod budget;
 mod checkpoint;
+mod compact;
 mod config;
 mod drive;
 mod end;
@@ -37,13 +38,17 @@ mod watermarks;
 
 pub use aborted::AbortedTransaction;
 pub use budget::TailBudget;
+pub use compact::plan::Compactable;
+pub use compact::transactions::{LastWritten, Writers};
 pub use config::{DriveConfig, LogConfig};
 pub use drive::{Drive, Health, LogDir};
 pub use end::LogEnd;
 pub use error::{
     AppendError, DriveError, DriveFailed, LogError, LogFailure, ReadError, UnknownVersion,
 };
-pub use log::{ColdRead, Log, LogOwner, Read, ReplayEvent, Retained, TimedOffset};
+pub use log::{
+    ColdRead, Compacted, Log, LogOwner, Read, ReplayEvent, Retained, Round, TimedOffset,
+};
 pub use metrics::{DriveMetrics, LATENCY_BUCKETS, Latency, LogMetrics};
 pub use name::{LogName, id_text, parse_id};
 pub use recovery::BATCH_MAX;

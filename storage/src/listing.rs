@@ -22,12 +22,14 @@ pub(crate) struct Listing {
     time_indexes: BTreeMap<i64, u64>,
     /// Offsets of the snapshots.
     pub(crate) snapshots: BTreeSet<i64>,
+    /// Compacted segments that are not in their places yet, by their base offsets.
+    pub(crate) swaps: Vec<i64>,
+    /// Files of a compaction: in a folder of Kafka's they say that it was stopped within one.
+    pub(crate) compaction: Vec<String>,
     /// First markers of the chunks of the index of transactions that were given up.
     pub(crate) aborted: BTreeSet<i64>,
     /// Base offsets of the segments that have such an index of Kafka's.
     pub(crate) kafka_aborted: BTreeSet<i64>,
-    /// A file that says Kafka was stopped within a compaction.
-    pub(crate) kafka_swap: Option<String>,
     /// Files that mean nothing any more.
     leftovers: Vec<String>,
 }
@@ -53,13 +55,21 @@ impl Listing {
                 FileKind::Snapshot(offset) => {
                     listing.snapshots.insert(offset);
                 }
+                FileKind::Swap(base) => {
+                    listing.swaps.push(base);
+                    listing.compaction.push(entry.name);
+                }
+                FileKind::Cleaned => {
+                    listing.leftovers.push(entry.name.clone());
+                    listing.compaction.push(entry.name);
+                }
+                FileKind::KafkaSwap => listing.compaction.push(entry.name),
                 FileKind::Aborted(first) => {
                     listing.aborted.insert(first);
                 }
                 FileKind::KafkaAborted(base) => {
                     listing.kafka_aborted.insert(base);
                 }
-                FileKind::KafkaSwap => listing.kafka_swap = Some(entry.name),
                 FileKind::Temporary => listing.leftovers.push(entry.name),
                 FileKind::Other => {}
             }

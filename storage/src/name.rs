@@ -181,11 +181,15 @@ pub(crate) enum FileKind {
     TimeIndex(i64),
     /// Producer state as of an offset.
     Snapshot(i64),
+    /// A segment that compaction made and that isn't in its place yet.
+    Swap(i64),
+    /// A segment that compaction was making.
+    Cleaned,
     /// A chunk of the index of transactions that were given up, by its first marker.
     Aborted(i64),
     /// Kafka's index of those of a segment.
     KafkaAborted(i64),
-    /// A step of a compaction that Kafka did not finish.
+    /// Another step of a compaction that Kafka did not finish.
     KafkaSwap,
     /// A leftover of an atomic write that did not finish.
     Temporary,
@@ -196,18 +200,15 @@ pub(crate) enum FileKind {
 impl FileKind {
     /// Reads a file's name.
     pub(crate) fn parse(name: &str) -> Self {
-        if name.ends_with(".swap") || name.ends_with(".cleaned") {
-            return Self::KafkaSwap;
-        }
         if name.ends_with(".tmp") {
             return Self::Temporary;
         }
         let Some((digits, kind)) = name.split_once('.') else {
-            return Self::Other;
+            return Self::other(name);
         };
         let plain = digits.len() == OFFSET_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
         let Some(offset) = digits.parse().ok().filter(|_| plain) else {
-            return Self::Other;
+            return Self::other(name);
         };
         match kind {
             "log" => Self::Log(offset),
@@ -216,7 +217,17 @@ impl FileKind {
             "snapshot" => Self::Snapshot(offset),
             "aborted" => Self::Aborted(offset),
             "txnindex" => Self::KafkaAborted(offset),
-            _ => Self::Other,
+            "log.swap" => Self::Swap(offset),
+            "log.cleaned" => Self::Cleaned,
+            _ => Self::other(name),
+        }
+    }
+
+    fn other(name: &str) -> Self {
+        if name.ends_with(".swap") || name.ends_with(".cleaned") {
+            Self::KafkaSwap
+        } else {
+            Self::Other
         }
     }
 
@@ -227,9 +238,10 @@ impl FileKind {
             Self::Index(offset) => (offset, "index"),
             Self::TimeIndex(offset) => (offset, "timeindex"),
             Self::Snapshot(offset) => (offset, "snapshot"),
+            Self::Swap(offset) => (offset, "log.swap"),
             Self::Aborted(offset) => (offset, "aborted"),
             Self::KafkaAborted(offset) => (offset, "txnindex"),
-            Self::KafkaSwap | Self::Temporary | Self::Other => return None,
+            Self::Cleaned | Self::KafkaSwap | Self::Temporary | Self::Other => return None,
         };
         Some(file_name(offset, kind))
     }
@@ -316,8 +328,17 @@ mod tests {
         );
         assert_eq!(
             FileKind::parse("00000000000000000042.log.swap"),
+            FileKind::Swap(42)
+        );
+        assert_eq!(
+            FileKind::parse("00000000000000000042.log.cleaned"),
+            FileKind::Cleaned
+        );
+        assert_eq!(
+            FileKind::parse("00000000000000000042.index.swap"),
             FileKind::KafkaSwap
         );
+        assert_eq!(FileKind::parse("42.log.swap"), FileKind::KafkaSwap);
         assert_eq!(FileKind::parse("42.log"), FileKind::Other);
         assert_eq!(FileKind::parse("99999999999999999999.log"), FileKind::Other);
         assert_eq!(FileKind::parse(CHECKPOINT_FILE), FileKind::Other);
@@ -340,7 +361,7 @@ mod tests {
 
         #[test]
         fn a_file_survives_its_name(offset in 0..i64::MAX) {
-            for kind in [FileKind::Log(offset), FileKind::Index(offset), FileKind::TimeIndex(offset), FileKind::Snapshot(offset)] {
+            for kind in [FileKind::Log(offset), FileKind::Index(offset), FileKind::TimeIndex(offset), FileKind::Snapshot(offset), FileKind::Swap(offset)] {
                 prop_assert_eq!(FileKind::parse(&kind.name().unwrap()), kind);
             }
         }

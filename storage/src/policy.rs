@@ -45,8 +45,17 @@ pub(crate) fn must_roll(
     let index_len = segment.offset_index_bytes.max(segment.time_index_bytes);
     beyond
         || len > config.segment_bytes.min(SEGMENT_MAX)
-        || age > config.segment_ms
+        || age > longest_ms(config)
         || index_len.saturating_add(16) > config.segment_index_bytes
+}
+
+/// How long a segment may be open.
+fn longest_ms(config: &LogConfig) -> i64 {
+    if config.compact {
+        config.segment_ms.min(config.max_compaction_lag_ms)
+    } else {
+        config.segment_ms
+    }
 }
 
 /// `len` rounded up to whole blocks.

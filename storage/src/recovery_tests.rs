@@ -164,6 +164,7 @@ const KNOWN: Checkpoint = Checkpoint {
     offset_entries: 1,
     time_entries: 1,
     snapshot: false,
+    compacted: 0,
     aborted: false,
 };
 

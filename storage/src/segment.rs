@@ -237,13 +237,15 @@ impl Segment {
         let relative = self.relative(info.last_offset);
         let state = &mut *self.state.borrow_mut();
         let before = state.newest.flatten();
-        let newest = match before {
-            Some(newest) if newest.0 >= info.max_timestamp => Some(newest),
-            _ if info.max_timestamp < 0 => before,
-            _ => Some((info.max_timestamp, info.last_offset)),
+        // A batch that compaction left nothing of says a time that no record has.
+        let timestamp = Some(info.max_timestamp).filter(|&at| at >= 0 && info.record_count > 0);
+        let newest = match (before, timestamp) {
+            (Some(newest), Some(timestamp)) if newest.0 >= timestamp => before,
+            (_, Some(timestamp)) => Some((timestamp, info.last_offset)),
+            (_, None) => before,
         };
         if state.len == 0 {
-            state.first_timestamp = (info.max_timestamp >= 0).then_some(info.max_timestamp);
+            state.first_timestamp = timestamp;
         }
         state.newest = Some(newest);
         let entry = OffsetEntry {

@@ -12,6 +12,7 @@ use super::report::{
 use super::text::{Family, Text, Value};
 use crate::coordinator::{CoordinatorReport, LoadCounts};
 use crate::replication::ReplicationCounts;
+use crate::shard::compaction::CompactionCounts;
 
 /// Drives are not faster than this; buckets below it are counted in the first one above.
 const FIRST_DRIVE_BUCKET: usize = 4;
@@ -107,6 +108,7 @@ fn of_shards(text: &mut Text, shards: &[ShardReport]) {
     each_shard(text, &f::BYTES_IN, shards, |shard| shard.records.bytes_in);
     each_shard(text, &f::BYTES_OUT, shards, |shard| shard.records.bytes_out);
     of_replication(text, shards);
+    of_compaction(text, shards);
     let mut lanes = text.family(&f::LANE_MESSAGES);
     for shard in shards {
         for (to, depth) in &shard.lanes {
@@ -183,6 +185,30 @@ fn of_coordinators(text: &mut Text, shards: &[ShardReport]) {
     of_groups(&f::GROUP_DELETIONS, |figures| figures.deletions);
     of_groups(&f::GROUP_EXPIRATIONS, |figures| figures.expirations);
     of_groups(&f::GROUP_REBALANCES, |figures| figures.rebalances);
+}
+
+fn of_compaction(text: &mut Text, shards: &[ShardReport]) {
+    let mut count = |family, value: fn(&CompactionCounts) -> u64| {
+        each_shard(text, family, shards, |shard| value(&shard.compaction));
+    };
+    count(&f::COMPACTIONS, |counts| counts.rounds);
+    count(&f::COMPACTIONS_FAILED, |counts| counts.failed);
+    each_shard(text, &f::COMPACTION_TIME, shards, |shard| {
+        shard.compaction.busy_us as f64 / 1e6
+    });
+    let mut count = |family, value: fn(&CompactionCounts) -> u64| {
+        each_shard(text, family, shards, |shard| value(&shard.compaction));
+    };
+    count(&f::COMPACTION_READ, |counts| counts.read_bytes);
+    count(&f::COMPACTION_WRITTEN, |counts| counts.written_bytes);
+    count(&f::COMPACTION_FREED, |counts| counts.freed_bytes);
+    count(&f::COMPACTION_KEYS, |counts| counts.key_bytes);
+    each_shard(text, &f::COMPACTION_OVERDUE, shards, |shard| {
+        shard.compaction.overdue_ms as f64 / 1e3
+    });
+    each_shard(text, &f::UNCOMPACTABLE, shards, |shard| {
+        shard.compaction.given_up
+    });
 }
 
 fn api_name(key: i16) -> String {

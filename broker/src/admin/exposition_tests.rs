@@ -43,6 +43,17 @@ fn shard(number: usize) -> ShardReport {
             isr_expands: 1,
         },
         replication_connections: (1, 2),
+        compaction: CompactionCounts {
+            rounds: 3,
+            failed: 1,
+            read_bytes: 900,
+            written_bytes: 300,
+            freed_bytes: 600,
+            busy_us: 1_500_000,
+            key_bytes: 240,
+            overdue_ms: 2_500,
+            given_up: 4,
+        },
         under_replicated: 6,
         coordinators: CoordinatorReport {
             serving: 24,

@@ -46,6 +46,15 @@ families! {
     ISR_SHRINKS = Counter "ottla_isr_shrinks_total" ["shard"] "Times an ISR of a partition that the shard leads became smaller.";
     ISR_EXPANDS = Counter "ottla_isr_expands_total" ["shard"] "Times an ISR of a partition that the shard leads became larger.";
     UNDER_REPLICATED = Gauge "ottla_under_replicated_partitions" ["shard"] "Partitions that the shard leads with an ISR smaller than their replicas.";
+    COMPACTIONS = Counter "ottla_compactions_total" ["shard"] "Rounds of compaction that were carried through.";
+    COMPACTIONS_FAILED = Counter "ottla_compactions_failed_total" ["shard"] "Rounds of compaction that ended with an error; the node's log says which.";
+    COMPACTION_TIME = Counter "ottla_compaction_seconds_total" ["shard"] "Time that rounds of compaction took, waits included.";
+    COMPACTION_READ = Counter "ottla_compaction_read_bytes_total" ["shard"] "Bytes of records that compaction read.";
+    COMPACTION_WRITTEN = Counter "ottla_compaction_written_bytes_total" ["shard"] "Bytes of records that compaction wrote.";
+    COMPACTION_FREED = Counter "ottla_compaction_freed_bytes_total" ["shard"] "Bytes by which compaction made logs smaller.";
+    COMPACTION_KEYS = Gauge "ottla_compaction_key_bytes" ["shard"] "Memory that the last round of compaction used for keys.";
+    COMPACTION_OVERDUE = Gauge "ottla_compaction_overdue_seconds" ["shard"] "By how much the log is over max.compaction.lag.ms that is most so.";
+    UNCOMPACTABLE = Gauge "ottla_uncompactable_partitions" ["shard"] "Partitions that are not compacted until the next start, because they can't be.";
     LANE_MESSAGES = Gauge "ottla_lane_messages" ["shard", "to"] "Messages that wait in the lane from one shard to another.";
     CALLS = Gauge "ottla_calls_in_flight" ["shard"] "Calls of the shard to other shards that are not answered yet.";
     SESSIONS = Gauge "ottla_fetch_sessions" ["shard"] "Fetch sessions open.";

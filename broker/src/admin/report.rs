@@ -16,6 +16,7 @@ use crate::coordinator::CoordinatorReport;
 use crate::partition::Partition;
 use crate::replication::ReplicationCounts;
 use crate::shard::Shard;
+use crate::shard::compaction::CompactionCounts;
 
 /// A drive that hangs is asked for its space for no longer than this.
 const SPACE_LIMIT: Duration = Duration::from_secs(1);
@@ -64,6 +65,8 @@ pub struct ShardReport {
     pub replication: ReplicationCounts,
     /// Its connections with leaders, and with followers.
     pub replication_connections: (usize, usize),
+    /// What was counted of its compaction.
+    pub compaction: CompactionCounts,
     /// Partitions it leads with an ISR that lacks a replica.
     pub under_replicated: usize,
     /// Its coordinators.
@@ -185,6 +188,7 @@ pub fn counters(shard: &Shard) -> ShardReport {
         tail_unwritten: tail.unwritten(),
         replication: shard.replication().counts(),
         replication_connections: shard.replication().connections(),
+        compaction: shard.compaction.counts(),
         under_replicated: shard
             .partitions()
             .iter()

@@ -190,6 +190,8 @@ pub struct BrokerConfig {
     pub watermark_checkpoint_interval_ms: u64,
     /// Whether `replica.selector.class` has consumers read from followers in their rack.
     pub rack_aware_reads: bool,
+    /// How logs are compacted.
+    pub cleaner: CleanerConfig,
     /// What coordinators are bound by.
     pub coordinators: CoordinatorConfig,
     /// Those of the coordinator of groups.
@@ -198,6 +200,34 @@ pub struct BrokerConfig {
     pub verify_transactions: bool,
     /// Those of the coordinator of transactions, whatever its epoch.
     pub transactions: txn::Settings,
+}
+
+/// How logs are compacted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CleanerConfig {
+    /// `log.cleaner.enable`.
+    pub enabled: bool,
+    /// `log.cleaner.dedupe.buffer.size`: bytes, of the whole node.
+    pub key_bytes: usize,
+    /// `log.cleaner.io.buffer.load.factor`.
+    pub load: f64,
+    /// `log.cleaner.io.max.bytes.per.second`, of the whole node.
+    pub bytes_per_second: f64,
+    /// `log.cleaner.backoff.ms`.
+    pub backoff: Duration,
+}
+
+impl CleanerConfig {
+    fn resolve(layers: &Layers<'_>) -> Result<Self, ConfigError> {
+        let key_bytes: i64 = number(layers, "log.cleaner.dedupe.buffer.size")?;
+        Ok(Self {
+            enabled: flag(layers, "log.cleaner.enable")?,
+            key_bytes: usize::try_from(key_bytes).unwrap_or(0),
+            load: number(layers, "log.cleaner.io.buffer.load.factor")?,
+            bytes_per_second: number(layers, "log.cleaner.io.max.bytes.per.second")?,
+            backoff: millis(layers, "log.cleaner.backoff.ms")?,
+        })
+    }
 }
 
 /// Kafka's class for `replica.selector.class` that has consumers read in their own rack (KIP-392).
@@ -238,6 +268,7 @@ impl BrokerConfig {
                 layers,
                 "replica.high.watermark.checkpoint.interval.ms",
             )?,
+            cleaner: CleanerConfig::resolve(layers)?,
             rack_aware_reads: layers
                 .get("replica.selector.class")
                 .is_some_and(|class| class.trim().rsplit('.').next() == Some(RACK_AWARE)),

@@ -229,6 +229,7 @@ fn every_field_comes_from_its_layer() {
     let fixed = map(&[
         ("num.partitions", "4"),
         ("broker.rack", "r1"),
+        ("log.cleaner.io.max.bytes.per.second", "1e6"),
         ("connections.max.idle.ms", "-1"),
     ]);
     let node = map(&[("max.connections", "7")]);
@@ -262,6 +263,13 @@ fn every_field_comes_from_its_layer() {
         replica_lag_time_max_ms: 30_000,
         watermark_checkpoint_interval_ms: 5_000,
         rack_aware_reads: false,
+        cleaner: CleanerConfig {
+            enabled: true,
+            key_bytes: 128 << 20,
+            load: 0.9,
+            bytes_per_second: 1e6,
+            backoff: Duration::from_secs(15),
+        },
         coordinators: CoordinatorConfig {
             commit_timeout_ms: 5_000,
             load_step: 5 << 20,

@@ -51,7 +51,7 @@ pub static TOPIC_ROWS: &[TopicRow] = topics! {
     ["compression.zstd.level", Int, "3", Within(-131072, 22), Stored,
      "The level used where compression.type is zstd."]
         from [same("compression.zstd.level")];
-    ["delete.retention.ms", Long, "86400000", AtLeast(0), Stored,
+    ["delete.retention.ms", Long, "86400000", AtLeast(0), Honoured,
      "How long a compacted topic keeps the marker of a deleted key."]
         from [same("log.cleaner.delete.retention.ms")];
     ["file.delete.delay.ms", Long, "60000", AtLeast(0), Stored,
@@ -78,8 +78,8 @@ pub static TOPIC_ROWS: &[TopicRow] = topics! {
     ["local.retention.ms", Long, "-2", AtLeast(-2), Stored,
      "The age kept on local drives where storage is tiered; -2 follows retention.ms."]
         from [same("log.local.retention.ms")];
-    ["max.compaction.lag.ms", Long, "9223372036854775807", AtLeast(1), Stored,
-     "The age at which a record must have been considered for compaction."]
+    ["max.compaction.lag.ms", Long, "9223372036854775807", AtLeast(1), Honoured,
+     "The age at which a record must have been considered for compaction; segments are closed for it."]
         from [same("log.cleaner.max.compaction.lag.ms")];
     ["max.message.bytes", Int, "1048588", AtLeast(0), Honoured,
      "The largest record batch accepted, compressed, with its 12 bytes of log overhead."]
@@ -93,10 +93,10 @@ pub static TOPIC_ROWS: &[TopicRow] = topics! {
     ["message.timestamp.type", Text, "CreateTime", OneOf(TIMESTAMP_TYPES), Honoured,
      "Whether a record carries its producer's time or the time it was appended."]
         from [same("log.message.timestamp.type")];
-    ["min.cleanable.dirty.ratio", Double, "0.5", Within(0, 1), Stored,
+    ["min.cleanable.dirty.ratio", Double, "0.5", Within(0, 1), Honoured,
      "The share of a compacted log that must be uncompacted before it is compacted again."]
         from [same("log.cleaner.min.cleanable.ratio")];
-    ["min.compaction.lag.ms", Long, "0", AtLeast(0), Stored,
+    ["min.compaction.lag.ms", Long, "0", AtLeast(0), Honoured,
      "The age a record must have before it may be compacted away."]
         from [same("log.cleaner.min.compaction.lag.ms")];
     ["min.insync.replicas", Int, "1", AtLeast(1), Honoured,

@@ -8,6 +8,7 @@
 //! borrow across an await, nor across a call of [`Peers`].
 
 mod clock;
+mod compaction;
 mod effects;
 mod followed;
 mod following;
@@ -37,6 +38,7 @@ use uuid::Uuid;
 use crate::config::{TimestampType, TopicConfig};
 use crate::producers::{ProducerError, Producers, Verdict};
 pub use clock::clock_ms;
+pub use compaction::Means;
 use effects::Work;
 pub use following::RecordsError;
 pub use given::Given;
@@ -429,6 +431,10 @@ pub fn log_config(config: &TopicConfig) -> LogConfig {
         retention_ms: config.retention_ms,
         retention_bytes: config.retention_bytes,
         delete: config.cleanup_policy.delete,
+        compact: config.cleanup_policy.compact,
+        min_compaction_lag_ms: config.min_compaction_lag_ms,
+        max_compaction_lag_ms: config.max_compaction_lag_ms,
+        delete_retention_ms: config.delete_retention_ms,
         flush_messages: config.flush_messages,
         flush_ms: config.flush_ms,
         index_interval_bytes: config.index_interval_bytes,

@@ -8,6 +8,7 @@
 //! The rules are Kafka's (KIP-98, KIP-360, KIP-890, and the absence of state since 2.5, KIP-360 again).
 
 mod check;
+mod last;
 mod snapshot;
 mod transactions;
 mod undo;

@@ -1,5 +1,5 @@
 //! What a shard does besides serving: retention, the expiry of producers, the checkpoint of high
-//! watermarks.
+//! watermarks, compaction.
 //!
 //! Runs in the background class, one partition after the other, so that it never holds up a request
 //! for longer than one step.
@@ -21,6 +21,7 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
 impl Shard {
     /// Starts the background work; it ends with the shard.
     pub(super) fn start_background(self: &Rc<Self>) {
+        self.start_compaction();
         let shard = Rc::clone(self);
         rt::task::spawn_in(
             Class::Background,

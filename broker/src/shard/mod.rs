@@ -9,6 +9,7 @@
 
 pub mod apply;
 mod background;
+pub mod compaction;
 mod config_rules;
 pub mod control;
 mod drives;
@@ -126,6 +127,8 @@ pub struct Shard {
     pub waits: RemoteWaits,
     /// What is counted.
     pub metrics: ShardMetrics,
+    /// The compaction of its logs.
+    pub compaction: compaction::Compaction,
     /// Connections open now.
     pub connections: Cell<usize>,
     /// Begun when the node is to stop: ends connections and background work.

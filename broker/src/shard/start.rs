@@ -244,6 +244,7 @@ impl Shard {
             settings: RefCell::new(Rc::new(settings)),
             waits: super::reads::RemoteWaits::default(),
             metrics: ShardMetrics::default(),
+            compaction: super::compaction::Compaction::default(),
             connections: Cell::new(0),
             shutdown: net::connection::Shutdown::new(),
             controller: Cell::new(None),

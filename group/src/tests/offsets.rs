@@ -6,7 +6,7 @@ use kafka_protocol::messages::offset_delete_request::{
     OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
 };
 
-use super::requests::{commit, commit_of, group_id, text, topic_name};
+use super::requests::{commit, commit_of, group_id, join, subscription, text, topic_name};
 use super::rig::Rig;
 use crate::{Ask, Reply, Settings};
 
@@ -227,4 +227,35 @@ fn a_producer_whose_place_was_taken_is_refused_before_anything_is_written() {
     }
     assert_eq!(rig.commit_of(commit_of(-1, 0, 1)), 49);
     assert_eq!(rig.log.len(), 4);
+}
+
+#[test]
+fn offsets_of_a_group_that_is_not_understood_are_kept() {
+    let mut rig = Rig::new();
+    let mut odd = join("", None);
+    odd.protocols[0].metadata = vec![1].into();
+    let token = rig.join(3, odd.clone());
+    rig.pass(3_000);
+    let id = rig.joined(token).member_id;
+    let token = rig.sync(1, &id, &[(&id, "x")]);
+    assert_eq!(rig.synced(token).error_code, 0);
+    assert_eq!(rig.commit(commit(1, &id, 0, 9)), 0);
+    rig.now.wall_ms += 8 * DAY_MS as i64;
+    for _ in 0..80 {
+        rig.pass(9_000);
+        assert_eq!(rig.heartbeat(1, &id), 0);
+    }
+    assert_eq!(rig.fetch(0, false), (9, 0));
+    // Of one that is understood, what it isn't subscribed to any more goes.
+    odd.member_id = id.clone();
+    odd.protocols[0].metadata = subscription(&["other"]);
+    let token = rig.join(3, odd);
+    assert_eq!(rig.joined(token).generation_id, 2);
+    let token = rig.sync(2, &id, &[(&id, "x")]);
+    assert_eq!(rig.synced(token).error_code, 0);
+    for _ in 0..80 {
+        rig.pass(9_000);
+        assert_eq!(rig.heartbeat(2, &id), 0);
+    }
+    assert_eq!(rig.fetch(0, false), (-1, 0));
 }

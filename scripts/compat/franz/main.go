@@ -18,6 +18,10 @@ const usage = `usage: franz produce --bootstrap HOST:PORT --topic T [--partition
        franz consume --bootstrap HOST:PORT --topic T --partition N --count N [--offset N] [--read-committed] [--json]
        franz failover-produce --bootstrap HOST:PORT,... --topic T --partitions N --rate N
        franz failover-consume --bootstrap HOST:PORT,... --topics T,... --partitions N
+       franz member --bootstrap HOST:PORT --group G --topic T [--protocol classic|consumer] [--assignor A] [--instance I]
+       franz transact --bootstrap HOST:PORT --topic T --partitions N --transactional-id I --plan PLAN
+       franz ledger --bootstrap HOST:PORT --topic T --partitions N --transactional-id I
+       franz copy --bootstrap HOST:PORT --input T --output T --group G --transactional-id I
 `
 
 // target is what both commands are told: where, and in which form records are read or printed.
@@ -47,6 +51,10 @@ func main() {
 		"consume":          consumeCommand,
 		"failover-produce": failoverProduce,
 		"failover-consume": failoverConsume,
+		"member":           member,
+		"transact":         transact,
+		"ledger":           ledger,
+		"copy":             copier,
 	}
 	command, known := commands[os.Args[1]]
 	if !known {

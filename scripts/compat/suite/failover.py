@@ -17,7 +17,7 @@ from pathlib import Path
 
 from trials.checker import Checker
 
-from suite.install import HERE, PEERS
+from suite.install import HERE
 from suite.kit import Kit
 from suite.process import CheckFailed
 
@@ -31,9 +31,7 @@ def command(kit: Kit, library: str) -> list[str]:
         return [str(installed.python), str(HERE / "python" / "failover.py")]
     if library == "franz-go":
         return [str(installed.franz)]
-    logging = f"-Dlog4j2.configurationFile={PEERS / 'log4j2-tools.properties'}"
-    classes = f"{installed.failover}:{installed.kafka_jars}/*"
-    return ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m", logging, "-cp", classes, "Failover"]
+    return [*kit.jvm("128m"), "Failover"]
 
 
 class Program:

@@ -29,7 +29,7 @@ class Installed:
     kafka_jars: Path
     python: Path  # an interpreter that has the Python clients
     franz: Path
-    failover: Path  # a folder with the compiled Java program
+    programs: Path  # a folder with the compiled Java programs
 
 
 class MissingTool(Exception):
@@ -58,7 +58,7 @@ def _still_missing(command: str, package: str) -> str:
     raise MissingTool(f"{command} is still missing after installing {package}")
 
 
-def _named_after(prefix: str, *sources: Path) -> Path:
+def named_after(prefix: str, *sources: Path) -> Path:
     """A cache path that changes with the content of what it is built from."""
     digest = hashlib.sha256()
     for source in sources:
@@ -66,7 +66,7 @@ def _named_after(prefix: str, *sources: Path) -> Path:
     return cache_dir() / f"{prefix}-{digest.hexdigest()[:12]}"
 
 
-def _remove_if_unfinished(folder: Path) -> bool:
+def remove_if_unfinished(folder: Path) -> bool:
     """True when `folder` is complete; an interrupted install is taken away."""
     if (folder / ".complete").exists():
         return True
@@ -82,9 +82,9 @@ def kafka_jars() -> Path:
 
 def python_clients() -> Path:
     requirements = HERE / "python" / "requirements.txt"
-    venv = _named_after("python", requirements)
+    venv = named_after("python", requirements)
     python = venv / "bin" / "python"
-    if _remove_if_unfinished(venv):
+    if remove_if_unfinished(venv):
         return python
     debian("python3", "python3")
     say(f"making {venv} with the Python clients")
@@ -99,9 +99,9 @@ def python_clients() -> Path:
 
 def franz() -> Path:
     module = HERE / "franz"
-    built = _named_after("franz", *sorted(module.glob("*.go")), module / "go.mod", module / "go.sum")
+    built = named_after("franz", *sorted(module.glob("*.go")), module / "go.mod", module / "go.sum")
     binary = built / "franz"
-    if _remove_if_unfinished(built):
+    if remove_if_unfinished(built):
         return binary
     go = debian("go", "golang-go")
     say("building the franz-go driver")
@@ -110,14 +110,14 @@ def franz() -> Path:
     return binary
 
 
-def java_failover(jars: Path) -> Path:
-    source = HERE / "java" / "Failover.java"
-    classes = _named_after("failover", source, PEERS / "kafka-pom.xml")
-    if _remove_if_unfinished(classes):
+def java_programs(jars: Path) -> Path:
+    sources = sorted((HERE / "java").glob("*.java"))
+    classes = named_after("java", *sources, PEERS / "kafka-pom.xml")
+    if remove_if_unfinished(classes):
         return classes
     javac = debian("javac", "openjdk-17-jdk-headless")
-    say("compiling the Java failover program")
-    subprocess.run([javac, "-cp", f"{jars}/*", "-d", classes, source], check=True, stdout=sys.stderr)
+    say("compiling the Java programs")
+    subprocess.run([javac, "-cp", f"{jars}/*", "-d", classes, *sources], check=True, stdout=sys.stderr)
     (classes / ".complete").touch()
     return classes
 
@@ -129,7 +129,7 @@ def corpus() -> Path:
     """
     folder = cache_dir() / "gcide"
     text = folder / "gcide.txt"
-    if _remove_if_unfinished(folder):
+    if remove_if_unfinished(folder):
         return text
     folder.mkdir(parents=True)
     say("fetching a text corpus (Debian's dict-gcide)")
@@ -152,4 +152,4 @@ def corpus() -> Path:
 def everything() -> Installed:
     debian("kcat", "kcat")
     jars = kafka_jars()
-    return Installed(kafka_jars=jars, python=python_clients(), franz=franz(), failover=java_failover(jars))
+    return Installed(kafka_jars=jars, python=python_clients(), franz=franz(), programs=java_programs(jars))

@@ -71,10 +71,14 @@ class Kit:
 
     def java(self, main_class: str, *args, heap: str = "256m", **options) -> Result:
         """A Kafka tool by its main class, as Kafka's own scripts run it, with flags for a fast start."""
+        return self.run([*self.jvm(heap), main_class, *args], **options)
+
+    def jvm(self, heap: str) -> list[str]:
+        """What stands before the main class of a Kafka tool or of one of the Java programs."""
         jvm = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-Xmx{heap}"]
         logging = f"-Dlog4j2.configurationFile={PEERS / 'log4j2-tools.properties'}"
-        argv = ["java", *jvm, logging, "-cp", f"{self.shared.installed.kafka_jars}/*", main_class, *args]
-        return self.run(argv, **options)
+        classes = f"{self.shared.installed.programs}:{self.shared.installed.kafka_jars}/*"
+        return ["java", *jvm, logging, "-cp", classes]
 
     def tool(self, main_class: str, *args, **options) -> Result:
         """A Kafka tool that takes --bootstrap-server."""

@@ -137,6 +137,7 @@ impl LogInner {
             offset_entries: segment.indexes.offsets.len(),
             time_entries: segment.indexes.times.len(),
             snapshot: snapshot.is_some(),
+            compacted: state.compacted,
             aborted: !state.aborted.is_empty(),
         };
         drop(segment);
@@ -169,6 +170,7 @@ impl LogInner {
         {
             let state = &mut *self.state.borrow_mut();
             state.start = state.start.max(known.log_start);
+            state.vouched = known.segment;
             state.since_checkpoint = state.since_checkpoint.saturating_sub(captured.covers);
         }
         self.drive.meter(|metrics| metrics.checkpoints += 1);

@@ -11,6 +11,7 @@ use crate::end::LogEnd;
 use crate::epoch::EpochCache;
 use crate::error::LogError;
 use crate::identity::encode_metadata;
+use crate::log::compact::Hold;
 use crate::log::{Log, LogInner, State, Status};
 use crate::name::{LogName, METADATA_FILE, TOPIC_NAME_FILE};
 use crate::segment::Segment;
@@ -64,6 +65,8 @@ impl Log {
                 Status::Failed(_) => {}
             }
         }
+        let _hold = Hold::on(log);
+        log.not_compacting().await;
         let closed = log.close_files().await;
         log.state.borrow_mut().status = Status::Closed;
         log.let_go();
@@ -122,6 +125,17 @@ impl LogInner {
         }
     }
 
+    /// Waits until the log isn't being compacted.
+    async fn not_compacting(&self) {
+        loop {
+            let progress = self.progress.notified();
+            if !self.tasks.compacting.get() {
+                return;
+            }
+            progress.await;
+        }
+    }
+
     /// Waits until no task of the log runs.
     async fn quiet(&self) {
         loop {
@@ -136,7 +150,10 @@ impl LogInner {
     /// Whether a task of the log runs.
     pub(crate) fn is_busy(&self) -> bool {
         let tasks = &self.tasks;
-        tasks.writer.get() || tasks.flusher.get() || tasks.checkpointer.get()
+        tasks.writer.get()
+            || tasks.flusher.get()
+            || tasks.checkpointer.get()
+            || tasks.compacting.get()
     }
 
     /// Lets go of memory and open files.
@@ -179,6 +196,9 @@ impl State {
             size,
             since_checkpoint: 0,
             changed: false,
+            vouched: 0,
+            compacted: 0,
+            replaced: Vec::new(),
             refusals: 0,
         }
     }

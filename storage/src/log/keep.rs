@@ -64,12 +64,14 @@ impl Log {
                 (oldest, state.size.saturating_sub(gone))
             };
             let Some(oldest) = oldest else { break };
-            let Some(next_base) = log
+            let expired = log
                 .expired(&oldest, (log_bytes, start, limit), now_ms)
-                .await?
-            else {
+                .await;
+            if oldest.state().removed {
+                // Compaction put another in its place: the next round looks at that.
                 break;
-            };
+            }
+            let Some(next_base) = expired? else { break };
             retained.segments += 1;
             gone += oldest.state().len;
             start = start.max(next_base);
@@ -92,10 +94,10 @@ impl LogInner {
         (log_bytes, log_start, limit): (u64, i64, i64),
         now_ms: i64,
     ) -> Result<Option<i64>, LogError> {
-        let newest_ms = match self.newest_of(oldest).await? {
-            Some(newest) => newest.0,
-            None => written_ms(oldest).await.unwrap_or(now_ms),
-        };
+        let newest_ms = self.newest_ms(oldest).await?.unwrap_or(now_ms);
+        if oldest.state().removed {
+            return Ok(None);
+        }
         let config = self.config.borrow().clone();
         let state = &mut *self.state.borrow_mut();
         let end = state.end;
@@ -123,6 +125,14 @@ impl LogInner {
         }
         tracing::info!(log = %self.name, segment = oldest.base_offset(), ?reason, "segment expires");
         Ok(Some(next_base))
+    }
+
+    /// Greatest timestamp in the segment, or when it was last written where its records have none.
+    pub(crate) async fn newest_ms(&self, segment: &Rc<Segment>) -> Result<Option<i64>, LogError> {
+        match self.newest_of(segment).await? {
+            Some(newest) => Ok(Some(newest.0)),
+            None => Ok(written_ms(segment).await),
+        }
     }
 
     /// Moves the log's start, durably, and deletes the segments below it.

@@ -13,12 +13,16 @@ mod aborted;
 mod append;
 mod checkpoint;
 mod close;
+mod compact;
 mod flush;
 mod keep;
 mod lookup;
 mod open;
 mod read;
+mod rewrite;
+mod round;
 mod state;
+mod swap;
 mod time;
 mod truncate;
 mod writer;
@@ -39,6 +43,7 @@ use crate::error::{DriveFailed, LogError, LogFailure};
 use crate::metrics::{Counters, LogMetrics};
 use crate::name::LogName;
 
+pub use compact::{Compacted, Round};
 pub use keep::Retained;
 pub use open::ReplayEvent;
 pub use read::{ColdRead, Read};
@@ -88,6 +93,9 @@ pub(crate) struct Tasks {
     pub(crate) flush_timer: Cell<bool>,
     pub(crate) checkpointer: Cell<bool>,
     pub(crate) checkpoint_wanted: Cell<bool>,
+    pub(crate) compacting: Cell<bool>,
+    /// How many there are that want no compaction now.
+    pub(crate) compaction_holds: Cell<usize>,
 }
 
 impl LogInner {

@@ -22,6 +22,7 @@ use crate::identity::encode_metadata;
 use crate::kafka::{self, START_FILE};
 use crate::listing::{Listing, first_magic, read_if_there};
 use crate::log::read::replay;
+use crate::log::swap::finish_swaps;
 use crate::log::{Log, LogInner, State, aborted};
 use crate::name::{
     CHECKPOINT_FILE, EPOCHS_FILE, FileKind, LogName, METADATA_FILE, TOPIC_NAME_FILE,
@@ -67,8 +68,12 @@ impl Log {
         } else {
             dir.path.clone()
         };
-        let listing = Listing::read(&folder).await?;
+        let mut listing = Listing::read(&folder).await?;
         listing.tidy(&folder).await?;
+        if !listing.swaps.is_empty() {
+            finish_swaps(&folder, &listing).await?;
+            listing = Listing::read(&folder).await?;
+        }
         let mut recovery = Recovery {
             drive: Rc::clone(&drive.0),
             epochs: read_epochs(&folder).await?,
@@ -82,6 +87,8 @@ impl Log {
             end: 0,
             start: 0,
             read: 0,
+            vouched: 0,
+            compacted: 0,
             aborted: AbortedIndex::default(),
             anew: false,
         };
@@ -93,7 +100,7 @@ impl Log {
 /// Makes a partition that Kafka wrote one of ours, if it can be.
 async fn take_over(drive: &Drive, dir: &LogDir, name: &LogName) -> Result<PathBuf, LogError> {
     let listing = Listing::read(&dir.path).await?;
-    if let Some(file) = &listing.kafka_swap {
+    if let Some(file) = listing.compaction.first() {
         let path = dir.path.join(file);
         return Err(LogError::KafkaUnfinished { path });
     }
@@ -156,6 +163,9 @@ struct Recovery {
     start: i64,
     /// Bytes read or cut off: what the next checkpoint will make unnecessary.
     read: u64,
+    /// What the checkpoint says of these.
+    vouched: i64,
+    compacted: i64,
     aborted: AbortedIndex,
     /// Whether the owner is to be told all the log has, because an index has to be made of it.
     anew: bool,
@@ -246,6 +256,8 @@ impl Recovery {
         self.segments.insert(known.segment, active);
         self.end = known.offset;
         self.start = known.log_start;
+        self.vouched = known.segment;
+        self.compacted = known.compacted;
         if known.snapshot || self.anew {
             let older = self.listing.snapshots.range(..=known.offset).next_back();
             self.replay_before(known.offset, older.copied(), replay)
@@ -460,6 +472,8 @@ impl Recovery {
         state.since_checkpoint = self.read;
         state.changed = self.read > 0;
         state.epochs_changed = self.read > 0;
+        state.vouched = self.vouched;
+        state.compacted = self.compacted.min(self.end);
         tracing::debug!(
             log = %self.name, start = state.start, end = self.end, read = self.read, "log opened"
         );

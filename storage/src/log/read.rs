@@ -118,24 +118,23 @@ impl ColdRead {
             want,
         } = self;
         loop {
-            let position = log.locate(&segment, want.from).await;
-            let position = position.map_err(|error| log.gone(&segment, want.from, error))?;
-            let found = log.read_segment(&segment, position, want).await;
-            match found.map_err(|error| log.gone(&segment, want.from, error))? {
-                Found::Batches(batches) => return Ok(batches),
-                Found::Beyond => {}
-                Found::Misled => {
-                    if let Err(error) = log.distrust_indexes(&segment).await {
-                        // The damage may lie elsewhere in the segment; the reader will see.
-                        tracing::warn!(log = %log.name, %error, "indexes could not be made anew");
+            match log.read_one(&segment, want).await {
+                Ok(Some(batches)) => return Ok(batches),
+                Ok(None) => {}
+                Err(error) => match log.instead_of(&segment, want.from) {
+                    // Compaction made another of it.
+                    Some(other) => {
+                        segment = other;
+                        continue;
                     }
-                    match log.read_segment(&segment, 0, want).await? {
-                        Found::Batches(batches) => return Ok(batches),
-                        Found::Beyond | Found::Misled => {}
-                    }
-                }
+                    None => return Err(log.gone(&segment, want.from, error)),
+                },
             }
-            let next = log.state.borrow().segment_after(segment.base_offset());
+            // The segment that took its place may have what follows, too.
+            let next = log.instead_of(&segment, want.from).or_else(|| {
+                let state = log.state.borrow();
+                state.segment_after(segment.base_offset())
+            });
             match next {
                 Some(next) if next.base_offset() < want.upto => segment = next,
                 _ => return Ok(Vec::new()),
@@ -156,6 +155,38 @@ impl LogInner {
         match &self.state.borrow().status {
             Status::Failed(failed) => ReadError::DriveFailed(failed.clone()),
             _ => error,
+        }
+    }
+
+    /// The segment that has an offset now, in place of one that was taken out of the log.
+    fn instead_of(&self, segment: &Segment, offset: i64) -> Option<Rc<Segment>> {
+        if !segment.state().removed {
+            return None;
+        }
+        let state = self.state.borrow();
+        let found = state.segment_for(offset)?;
+        (offset >= state.start && !found.state().removed).then_some(found)
+    }
+
+    /// What one segment has of what is wanted; none if all of it lies before.
+    async fn read_one(
+        &self,
+        segment: &Rc<Segment>,
+        want: Want,
+    ) -> Result<Option<Vec<Bytes>>, ReadError> {
+        let position = self.locate(segment, want.from).await?;
+        match self.read_segment(segment, position, want).await? {
+            Found::Batches(batches) => return Ok(Some(batches)),
+            Found::Beyond => return Ok(None),
+            Found::Misled => {}
+        }
+        if let Err(error) = self.distrust_indexes(segment).await {
+            // The damage may lie elsewhere in the segment; the reader will see.
+            tracing::warn!(log = %self.name, %error, "indexes could not be made anew");
+        }
+        match self.read_segment(segment, 0, want).await? {
+            Found::Batches(batches) => Ok(Some(batches)),
+            Found::Beyond | Found::Misled => Ok(None),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use batch::BatchInfo;
 use bytes::Bytes;
@@ -62,6 +62,12 @@ pub(crate) struct State {
     pub(crate) since_checkpoint: u64,
     /// Whether anything changed that the last checkpoint doesn't say.
     pub(crate) changed: bool,
+    /// Base offset of the segment that the checkpoint on the drive says was active.
+    pub(crate) vouched: i64,
+    /// Where it was compacted up to.
+    pub(crate) compacted: i64,
+    /// Segments that compaction took out of the log, as long as somebody reads them.
+    pub(crate) replaced: Vec<Weak<Segment>>,
     /// How often appended batches were taken back.
     pub(crate) refusals: u64,
 }

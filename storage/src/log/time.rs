@@ -40,45 +40,30 @@ impl Log {
         upto: i64,
     ) -> Result<Option<TimedOffset>, ReadError> {
         let log = &self.0;
-        log.check_readable()?;
-        let offset = self.log_start();
-        let sought = Sought { timestamp, offset };
-        for segment in log.segments_from(offset) {
-            if segment.base_offset() >= upto {
-                break;
-            }
-            let newest = log.newest_of(&segment).await;
-            let newest = match newest {
-                Ok(newest) => newest,
-                Err(_) if segment.state().removed => continue,
-                Err(error) => return Err(error),
-            };
-            if newest.is_none_or(|newest| newest.0 < timestamp) {
-                continue;
-            }
-            let found = log.search(&segment, sought).await;
-            match found {
-                Ok(Some(found)) => return Ok((found.offset < upto).then_some(found)),
-                Ok(None) => {}
-                Err(_) if segment.state().removed => {}
-                Err(error) => return Err(error),
+        loop {
+            log.check_readable()?;
+            let offset = self.log_start();
+            let segments = log.segments_from(offset);
+            let found = log
+                .find_time(&segments, Sought { timestamp, offset }, upto)
+                .await;
+            if !log.were_replaced(&segments) {
+                return found;
             }
         }
-        Ok(None)
     }
 
     /// The first of the records with the greatest timestamp, if it lies below `upto`.
     pub async fn max_timestamp(&self, upto: i64) -> Result<Option<TimedOffset>, ReadError> {
         let log = &self.0;
         log.check_readable()?;
-        let mut newest = None;
-        for segment in log.segments_from(self.log_start()) {
-            let found = log.newest_of(&segment).await?;
-            let better = |best: i64| found.is_some_and(|found| found.0 > best);
-            if better(newest.unwrap_or(-1)) {
-                newest = found.map(|found| found.0);
+        let newest = loop {
+            let segments = log.segments_from(self.log_start());
+            let newest = log.newest_of_all(&segments).await;
+            if !log.were_replaced(&segments) {
+                break newest?;
             }
-        }
+        };
         match newest {
             Some(timestamp) => self.offset_for_time(timestamp, upto).await,
             None => Ok(None),
@@ -107,6 +92,55 @@ impl LogInner {
             .range(first..)
             .map(|(_, segment)| Rc::clone(segment))
             .collect()
+    }
+
+    /// Whether compaction put others in the place of some of these segments.
+    fn were_replaced(&self, segments: &[Rc<Segment>]) -> bool {
+        let state = self.state.borrow();
+        segments.iter().any(|segment| {
+            let end = segment.state().next_offset;
+            segment.state().removed
+                && end > state.start
+                && segment.base_offset() < state.end.appended()
+        })
+    }
+
+    async fn find_time(
+        &self,
+        segments: &[Rc<Segment>],
+        sought: Sought,
+        upto: i64,
+    ) -> Result<Option<TimedOffset>, ReadError> {
+        for segment in segments {
+            if segment.base_offset() >= upto {
+                break;
+            }
+            let newest = match self.newest_of(segment).await {
+                Ok(newest) => newest,
+                Err(_) if segment.state().removed => continue,
+                Err(error) => return Err(error),
+            };
+            if newest.is_none_or(|newest| newest.0 < sought.timestamp) {
+                continue;
+            }
+            match self.search(segment, sought).await {
+                Ok(Some(found)) => return Ok((found.offset < upto).then_some(found)),
+                Ok(None) => {}
+                Err(_) if segment.state().removed => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The greatest timestamp in these segments.
+    async fn newest_of_all(&self, segments: &[Rc<Segment>]) -> Result<Option<i64>, ReadError> {
+        let mut newest = None;
+        for segment in segments {
+            let found = self.newest_of(segment).await?.map(|found| found.0);
+            newest = newest.max(found.filter(|&found| found >= 0));
+        }
+        Ok(newest)
     }
 
     async fn search(

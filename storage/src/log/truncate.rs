@@ -12,6 +12,7 @@ use std::rc::Rc;
 use crate::checkpoint::Checkpoint;
 use crate::error::LogError;
 use crate::listing::{Listing, remove_if_there};
+use crate::log::compact::Hold;
 use crate::log::open::replay_state;
 use crate::log::{Log, LogInner, ReplayEvent};
 use crate::name::CHECKPOINT_FILE;
@@ -40,6 +41,7 @@ impl Log {
     ) -> Result<i64, LogError> {
         let log = &self.0;
         let offset = offset.max(0);
+        let _hold = Hold::on(log);
         loop {
             log.check_usable()?;
             log.settled().await;
@@ -62,6 +64,7 @@ impl Log {
     /// Whoever calls it appends nothing until it comes back.
     pub async fn start_over(&self, offset: i64) -> Result<(), LogError> {
         let log = &self.0;
+        let _hold = Hold::on(log);
         loop {
             log.check_usable()?;
             log.settled().await;
@@ -105,16 +108,18 @@ impl LogInner {
 
     /// Finds where the log can be cut to end at `offset` or a little below.
     async fn find_cut(&self, offset: i64) -> Result<Cut, LogError> {
-        let mut end = offset;
+        let (mut end, mut below) = (offset, offset);
         loop {
-            let below = {
+            let last = {
                 let state = self.state.borrow();
-                let below = state.segments.range(..end).next_back();
-                below.map(|(_, segment)| Rc::clone(segment))
+                let last = state.segments.range(..below).next_back();
+                last.map(|(_, segment)| Rc::clone(segment))
             };
-            let Some(segment) = below else {
+            let Some(segment) = last else {
                 return Ok(Cut { last: None, end });
             };
+            // Compaction may have left nothing of a segment's first offsets.
+            below = segment.base_offset();
             let (position, found) = self.place_of(&segment, end).await?;
             end = found;
             if position > 0 {
@@ -226,10 +231,13 @@ impl LogInner {
                 offset_entries: 0,
                 time_entries: 0,
                 snapshot: owned,
+                compacted: state.compacted.min(cut.end),
                 aborted: !state.aborted.is_empty(),
             }
         };
-        self.put(CHECKPOINT_FILE, known.encode()).await
+        self.put(CHECKPOINT_FILE, known.encode()).await?;
+        self.state.borrow_mut().vouched = known.segment;
+        Ok(())
     }
 
     /// Takes the segments behind the cut out of the log, and gives them back, oldest first.
@@ -295,6 +303,7 @@ impl LogInner {
             None => cut.end,
         };
         state.end.cut_to(cut.end);
+        state.compacted = state.compacted.min(cut.end);
         // Where nothing stays, no epoch does.
         let known = cut.last.as_ref().map_or(0, |_| cut.end);
         state.epochs.truncate_end(known);

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod aborted;
+mod compaction;
+mod compaction_steps;
 mod crash;
 mod fixture;
 mod formats;

@@ -63,22 +63,22 @@ pub(super) const ROWS: &[BrokerRow] = rows! {
     Cluster ["log.local.retention.bytes", Long, "-2", AtLeast(-2), Stored, "Default of local.retention.bytes."];
     Fixed ["log.dir.failure.timeout.ms", Long, "30000", AtLeast(1), Stored,
            "How long a broker with a failed directory waits for its replicas to move."];
-    Fixed ["log.cleaner.enable", Bool, "true", Any, Stored, "Whether compaction runs."];
-    Cluster ["log.cleaner.threads", Int, "1", AtLeast(0), Stored, "Threads of the compactor."];
-    Cluster ["log.cleaner.io.max.bytes.per.second", Double, "1.7976931348623157E308", Any, Stored,
-             "The most bytes a second compaction reads and writes."];
-    Cluster ["log.cleaner.dedupe.buffer.size", Long, "134217728", Any, Stored, "Memory of the compactor's key map."];
-    Cluster ["log.cleaner.io.buffer.size", Int, "524288", AtLeast(0), Stored, "Memory of the compactor's I/O."];
-    Cluster ["log.cleaner.io.buffer.load.factor", Double, "0.9", Any, Stored,
+    Fixed ["log.cleaner.enable", Bool, "true", Any, Honoured, "Whether compaction runs."];
+    Cluster ["log.cleaner.threads", Int, "1", AtLeast(0), Stored, "Threads of the compactor; here each shard compacts its own logs."];
+    Cluster ["log.cleaner.io.max.bytes.per.second", Double, "1.7976931348623157E308", Any, Honoured,
+             "The most bytes a second that compaction reads and writes, on all shards together."];
+    Cluster ["log.cleaner.dedupe.buffer.size", Long, "134217728", Any, Honoured, "Memory that compaction may use for keys, on all shards together; taken only while it is needed."];
+    Cluster ["log.cleaner.io.buffer.size", Int, "524288", AtLeast(0), Stored, "Memory of the compactor's I/O; here a megabyte or two for each shard."];
+    Cluster ["log.cleaner.io.buffer.load.factor", Double, "0.9", Any, Honoured,
              "How full the compactor's key map may get."];
-    Cluster ["log.cleaner.backoff.ms", Long, "15000", AtLeast(0), Stored,
+    Cluster ["log.cleaner.backoff.ms", Long, "15000", AtLeast(0), Honoured,
              "How long the compactor rests when there is nothing to do."];
-    Cluster ["log.cleaner.min.cleanable.ratio", Double, "0.5", Within(0, 1), Stored,
+    Cluster ["log.cleaner.min.cleanable.ratio", Double, "0.5", Within(0, 1), Honoured,
              "Default of min.cleanable.dirty.ratio."];
-    Cluster ["log.cleaner.delete.retention.ms", Long, "86400000", AtLeast(0), Stored,
+    Cluster ["log.cleaner.delete.retention.ms", Long, "86400000", AtLeast(0), Honoured,
              "Default of delete.retention.ms."];
-    Cluster ["log.cleaner.min.compaction.lag.ms", Long, "0", AtLeast(0), Stored, "Default of min.compaction.lag.ms."];
-    Cluster ["log.cleaner.max.compaction.lag.ms", Long, "9223372036854775807", AtLeast(1), Stored,
+    Cluster ["log.cleaner.min.compaction.lag.ms", Long, "0", AtLeast(0), Honoured, "Default of min.compaction.lag.ms."];
+    Cluster ["log.cleaner.max.compaction.lag.ms", Long, "9223372036854775807", AtLeast(1), Honoured,
              "Default of max.compaction.lag.ms."];
     Cluster ["num.recovery.threads.per.data.dir", Int, "2", AtLeast(1), Stored,
              "Threads that recover logs; here each shard recovers its own drives."];

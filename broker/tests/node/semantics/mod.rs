@@ -9,6 +9,7 @@ pub mod records;
 pub mod wire;
 
 mod alterations;
+mod compaction;
 mod configs;
 mod fetch;
 mod framing;

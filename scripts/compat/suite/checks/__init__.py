@@ -1,8 +1,8 @@
 """The checks, a module per subject. Each module's `checks(quick)` gives pairs of name and function of a Kit."""
 
-from suite.checks import configs, matrix, offsets, real, records, topics
+from suite.checks import configs, groups, matrix, offsets, real, records, topics, transactions
 
-MODULES = (topics, configs, offsets, records, matrix, real)
+MODULES = (topics, configs, offsets, records, groups, transactions, matrix, real)
 
 
 def all_checks(quick: bool):

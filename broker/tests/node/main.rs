@@ -7,6 +7,7 @@
 
 mod admin;
 mod cluster;
+mod compacted;
 mod drives;
 mod harness;
 mod hostile;

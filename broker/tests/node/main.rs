@@ -16,3 +16,4 @@ mod power;
 mod roundtrip;
 mod semantics;
 mod stop;
+mod transactions;

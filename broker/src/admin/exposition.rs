@@ -364,6 +364,9 @@ fn of_partitions(text: &mut Text, node: &NodeReport) {
     each(&f::HIGH_WATERMARK, |partition| {
         partition.high_watermark.into()
     });
+    each(&f::LAST_STABLE, |partition| {
+        partition.last_stable_offset.into()
+    });
     each(&f::LOG_END, |partition| partition.log_end.into());
     each(&f::LOG_SIZE, |partition| partition.size.into());
     each(&f::APPENDED, |partition| partition.metrics.bytes.into());
@@ -374,6 +377,9 @@ fn of_partitions(text: &mut Text, node: &NodeReport) {
         partition.metrics.cold_reads.into()
     });
     each(&f::PRODUCERS, |partition| partition.producers.into());
+    each(&f::OPEN_TRANSACTIONS, |partition| {
+        partition.open_transactions.into()
+    });
     each(&f::WAITING_FETCHES, |partition| {
         partition.waiting_fetches.into()
     });

@@ -95,12 +95,14 @@ families! {
     PARTITIONS = Gauge "ottla_partitions" ["shard", "state"] "Partitions of the shard: online, opening, offline.";
     LOG_START = Gauge "ottla_partition_log_start_offset" ["topic", "partition"] "First offset that is still there.";
     HIGH_WATERMARK = Gauge "ottla_partition_high_watermark" ["topic", "partition"] "Offset below which everything is stable and may be read.";
+    LAST_STABLE = Gauge "ottla_partition_last_stable_offset" ["topic", "partition"] "Offset below which every transaction has ended: where read_committed stops.";
     LOG_END = Gauge "ottla_partition_log_end_offset" ["topic", "partition"] "Offset the next record gets.";
     LOG_SIZE = Gauge "ottla_partition_size_bytes" ["topic", "partition"] "Bytes of records in the log.";
     APPENDED = Counter "ottla_partition_appended_bytes_total" ["topic", "partition"] "Bytes appended since the log was opened.";
     TAIL_READS = Counter "ottla_partition_tail_reads_total" ["topic", "partition"] "Reads answered from memory since the log was opened.";
     COLD_READS = Counter "ottla_partition_cold_reads_total" ["topic", "partition"] "Reads that went to the drive since the log was opened.";
     PRODUCERS = Gauge "ottla_partition_producers" ["topic", "partition"] "Idempotent producers remembered.";
+    OPEN_TRANSACTIONS = Gauge "ottla_partition_open_transactions" ["topic", "partition"] "Transactions that have begun here and not ended.";
     WAITING_FETCHES = Gauge "ottla_partition_waiting_fetches" ["topic", "partition"] "Fetches that wait for data here.";
     PENDING_BATCHES = Gauge "ottla_partition_pending_batches" ["topic", "partition"] "Batches appended and not yet stable.";
 }

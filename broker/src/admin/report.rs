@@ -110,12 +110,16 @@ pub struct OnlinePartition {
     pub log_start: i64,
     /// What is visible.
     pub high_watermark: i64,
+    /// Where readers stop who want only what counts.
+    pub last_stable_offset: i64,
     /// The next offset.
     pub log_end: i64,
     /// Bytes of its log.
     pub size: u64,
     /// Producers remembered.
     pub producers: usize,
+    /// Transactions that are open.
+    pub open_transactions: usize,
     /// Batches that are not stable.
     pub pending_batches: usize,
     /// Fetches that wait.
@@ -302,9 +306,11 @@ fn online(partition: &Partition) -> OnlinePartition {
         leader_epoch: partition.leader_epoch(),
         log_start: log.log_start(),
         high_watermark: partition.high_watermark(),
+        last_stable_offset: partition.last_stable_offset(),
         log_end: log.end().appended(),
         size: log.size_bytes(),
         producers,
+        open_transactions: partition.open_transactions(),
         pending_batches,
         waiting_fetches,
         metrics: log.metrics(),

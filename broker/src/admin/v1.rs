@@ -113,12 +113,16 @@ pub struct PartitionFigures {
     pub log_start_offset: i64,
     /// The offset below which everything may be read.
     pub high_watermark: i64,
+    /// The offset below which every transaction has ended.
+    pub last_stable_offset: i64,
     /// The offset the next record gets.
     pub log_end_offset: i64,
     /// Bytes of records.
     pub size_bytes: u64,
     /// Idempotent producers remembered.
     pub producers: usize,
+    /// Transactions that have begun here and not ended.
+    pub open_transactions: usize,
     /// Batches appended and not yet stable.
     pub pending_batches: usize,
     /// Fetches that wait for data.
@@ -136,9 +140,11 @@ impl From<PartitionReport> for PartitionView {
                     leader_epoch: online.leader_epoch,
                     log_start_offset: online.log_start,
                     high_watermark: online.high_watermark,
+                    last_stable_offset: online.last_stable_offset,
                     log_end_offset: online.log_end,
                     size_bytes: online.size,
                     producers: online.producers,
+                    open_transactions: online.open_transactions,
                     pending_batches: online.pending_batches,
                     waiting_fetches: online.waiting_fetches,
                 };

@@ -59,6 +59,10 @@ pub(super) async fn answer(
             continue;
         }
         let row = match asked.name {
+            // Kafka's consumer names it with nothing then.
+            _ if version >= BY_ID_SINCE && !asked.topic_id.is_nil() => {
+                by_id(shard, asked.topic_id, version)
+            }
             Some(name) => by_name(shard, name, may_create, version).await,
             // Versions 10 and 11 have the field, but their answers can't leave the name out.
             None if version < BY_ID_SINCE => error_row(

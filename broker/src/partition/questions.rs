@@ -43,6 +43,11 @@ impl Partition {
         }
     }
 
+    /// How many transactions have begun here and not ended.
+    pub fn open_transactions(&self) -> usize {
+        self.state.borrow().producers.open_transactions()
+    }
+
     /// Who has written here, of those that are known.
     pub fn producers(&self) -> Vec<Description> {
         self.state.borrow().producers.describe().collect()

@@ -354,3 +354,7 @@ fn end_of(records: &[Bytes]) -> Option<i64> {
     let whole = batch::batches(records.last()?).map_while(Result::ok);
     whole.last().map(|batch| batch.next_offset())
 }
+
+#[cfg(test)]
+#[path = "reads_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@
 
 mod admin;
 mod cluster;
+mod compacted;
 mod drives;
 mod group_command;
 mod harness;
@@ -16,3 +17,4 @@ mod power;
 mod roundtrip;
 mod semantics;
 mod stop;
+mod transactions;

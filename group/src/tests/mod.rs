@@ -3,6 +3,7 @@
 
 mod classic;
 mod consumer;
+mod migration;
 mod model;
 mod offsets;
 mod records;

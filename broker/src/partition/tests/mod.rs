@@ -3,6 +3,7 @@
 
 mod leading;
 pub(crate) mod pair;
+mod rebuilding;
 mod taking;
 mod transactions;
 mod verifying;

@@ -91,33 +91,50 @@ pub(crate) struct Node {
     pub(crate) watermarks: Watermarks,
     pub(crate) kept: Rc<Kept>,
     pub(crate) partition: Rc<Partition>,
+    pub(super) number: i32,
+}
+
+const ID: PartitionId = PartitionId {
+    topic_id: Uuid::from_u128(7),
+    index: 0,
+};
+
+pub(super) async fn drive(path: &Path) -> Drive {
+    let tail = TailBudget::new(16 << 20);
+    let drive = DriveConfig {
+        reserve_bytes: 0,
+        ..DriveConfig::new(tail)
+    };
+    Drive::open(path, drive).await.unwrap()
 }
 
 impl Node {
     async fn make(path: &Path, node: i32, config: TopicConfig) -> Self {
-        let tail = TailBudget::new(16 << 20);
-        let drive = DriveConfig {
-            reserve_bytes: 0,
-            ..DriveConfig::new(tail)
-        };
-        let drive = Drive::open(path, drive).await.unwrap();
-        let id = PartitionId {
-            topic_id: Uuid::from_u128(7),
-            index: 0,
-        };
+        let drive = drive(path).await;
         let name = LogName {
             topic: "t".to_owned(),
             partition: 0,
-            topic_id: id.topic_id,
+            topic_id: ID.topic_id,
         };
         let log = Log::create(&drive, &name, log_config(&config)).await;
+        Self::over(drive, log.unwrap(), Rebuilt::default(), node, config).await
+    }
+
+    /// A replica with this log.
+    pub(super) async fn over(
+        drive: Drive,
+        log: Log,
+        producers: Rebuilt,
+        node: i32,
+        config: TopicConfig,
+    ) -> Self {
         let kept = Rc::new(Kept::default());
         let watermarks = Watermarks::open(&drive).await;
         let opened = Opened {
-            id,
+            id: ID,
             topic: "t".to_owned(),
-            log: log.unwrap(),
-            producers: Rebuilt::default(),
+            log,
+            producers,
             config: Rc::new(config),
         };
         let place = Place {
@@ -131,6 +148,7 @@ impl Node {
             watermarks,
             kept,
             partition: Partition::new(opened, place),
+            number: node,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What clients are told of several nodes, and what they change of them: who holds a partition, who leads
 //! it, who is part of the cluster and who agrees on its metadata.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -19,6 +20,8 @@ use uuid::Uuid;
 
 use super::Nodes;
 use super::nodes::eventually;
+use crate::compacted::{Found, read_all};
+use crate::roundtrip::{Row, produce};
 
 const LEADER_NOT_AVAILABLE: i16 = 5;
 const INVALID_REQUEST: i16 = 42;
@@ -269,6 +272,55 @@ fn replicas_are_moved_and_leaders_are_elected() {
     assert_eq!(reassign(&nodes, 1, "moved", None), 0);
     assert_eq!(moves(&nodes, 1), []);
     becomes(&nodes, "moved", &[3, 1], &[1, 3], 3);
+}
+
+#[test]
+fn a_replica_is_made_of_a_log_that_was_compacted() {
+    const KEYS: usize = 40;
+    let mut nodes = Nodes::start(
+        3,
+        1,
+        &[
+            ("auto.leader.rebalance.enable", "false"),
+            ("log.cleanup.policy", "compact"),
+            ("log.segment.bytes", "1048576"),
+            ("log.cleaner.min.cleanable.ratio", "0.01"),
+            ("log.cleaner.max.compaction.lag.ms", "200"),
+            ("log.cleaner.backoff.ms", "20"),
+        ],
+    );
+    create(&nodes, "compacted", &[&[1, 2]]);
+    becomes(&nodes, "compacted", &[1, 2], &[1, 2], 1);
+    let row = |n: usize| Row {
+        key: Some(format!("key-{}", n % KEYS).into_bytes()),
+        value: Some(format!("{n} {}", "x".repeat(1000)).into_bytes()),
+        header: None,
+    };
+    let rows: Vec<_> = (0..4000).map(row).collect();
+    produce(nodes.node(1), "compacted", &rows, &[("acks", "all")]);
+    eventually("the log is compacted", || {
+        read_all(nodes.node(1), "compacted").len() == KEYS
+    });
+    let expected = read_all(nodes.node(1), "compacted");
+    assert_eq!(expected[0].0, 3960);
+    // One that has none of it, then one that compacted it itself, lead.
+    assert_eq!(reassign(&nodes, 1, "compacted", Some(&[3, 2, 1])), 0);
+    becomes(&nodes, "compacted", &[3, 2, 1], &[1, 2, 3], 1);
+    assert_eq!(elect(&nodes, "compacted", 0), 0);
+    becomes(&nodes, "compacted", &[3, 2, 1], &[1, 2, 3], 3);
+    assert_eq!(read_all(nodes.node(3), "compacted"), expected);
+    produce(nodes.node(3), "compacted", &rows[..1], &[("acks", "all")]);
+    nodes.take(3).kill();
+    becomes(&nodes, "compacted", &[3, 2, 1], &[1, 2], 2);
+    let found = read_all(nodes.node(2), "compacted");
+    assert_eq!(found.last().map(|last| last.0), Some(4000));
+    let of = |found: &[Found]| -> BTreeMap<String, String> {
+        let pair = |(_, key, value): &Found| (key.clone(), value.clone());
+        found.iter().map(pair).collect()
+    };
+    let mut expected = of(&expected);
+    expected.insert("key-0".to_owned(), format!("0 {}", "x".repeat(1000)));
+    assert_eq!(of(&found), expected);
 }
 
 #[test]

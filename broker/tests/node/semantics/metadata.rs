@@ -181,6 +181,9 @@ fn topics_can_be_asked_for_by_id_since_version_12() {
             row.name.as_ref().map(|name| name.to_string()),
             Some(topic.name.clone())
         );
+        // As Kafka's consumer asks for topics that it was assigned.
+        let unnamed = by_id(topic.id).with_name(Some(topic_name("")));
+        assert_eq!(ask(&mut connection, version, unnamed), row);
         let id = Uuid::from_u128(0xdead_beef);
         let row = ask(&mut connection, version, by_id(id));
         assert_eq!(

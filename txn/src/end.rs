@@ -11,6 +11,9 @@
 //!
 //! An abort of nothing is allowed because the client can't know whether a partition was added.
 //! With V1 the epoch says nothing: the same end of a completed transaction is done, another is invalid.
+//!
+//! While markers are written, every end has to be asked again: a client of V2 knows its next epoch by then
+//! and may end its next transaction, which it has found to have nothing in it.
 
 use coordinator::Out;
 use kafka_protocol::ResponseError;
@@ -36,10 +39,9 @@ fn verdict(state: State, commit: bool, again: bool, version: TransactionVersion)
     let invalid = Verdict::Refused(ResponseError::InvalidTxnState);
     match state {
         State::Ongoing => Verdict::Decide,
-        State::PrepareCommit | State::PrepareAbort if state == State::prepared(commit) => {
+        State::PrepareCommit | State::PrepareAbort => {
             Verdict::Refused(ResponseError::ConcurrentTransactions)
         }
-        State::PrepareCommit | State::PrepareAbort => invalid,
         State::CompleteCommit if again && commit => Verdict::Done,
         State::CompleteAbort if again && !commit => Verdict::Done,
         State::CompleteCommit | State::CompleteAbort if again => invalid,
@@ -66,12 +68,15 @@ fn judge_v2(known: &Transaction, end: &End) -> Verdict {
     let (is, says) = (known.producer, end.producer);
     let over = known.previous_id == says.id && says.epoch == i16::MAX - 1 && is.epoch == 0;
     let bumped = i32::from(is.epoch) == i32::from(says.epoch) + 1;
+    let next = says.epoch == is.epoch;
     let fits = match known.state {
-        State::Ongoing | State::Empty => says.epoch == is.epoch,
-        State::PrepareCommit | State::PrepareAbort => bumped,
-        State::CompleteCommit | State::CompleteAbort => bumped || over || says.epoch == is.epoch,
+        State::CompleteCommit | State::CompleteAbort => bumped || over || next,
+        _ => next,
     };
-    if is.id != says.id && !over {
+    // Before all else: the present id and epoch may be those that the client hasn't been told yet.
+    if known.state.is_prepared() {
+        Verdict::Refused(ResponseError::ConcurrentTransactions)
+    } else if is.id != says.id && !over {
         Verdict::Refused(ResponseError::InvalidProducerIdMapping)
     } else if !fits {
         Verdict::Refused(ResponseError::ProducerFenced)

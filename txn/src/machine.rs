@@ -167,20 +167,20 @@ impl Transactions {
             let expected = init.expected.map(|producer| producer.epoch);
             return self.begin(&id, timeout, expected, now, out);
         };
+        if known.state.is_prepared() {
+            return Reply::Init(Err(ResponseError::ConcurrentTransactions));
+        }
         if init.expected.is_some_and(|it| !known.may_begin(it)) {
             return Reply::Init(Err(ResponseError::ProducerFenced));
         }
         let expected = init.expected.map(|producer| producer.epoch);
         match known.state {
-            State::PrepareCommit | State::PrepareAbort => {
-                Reply::Init(Err(ResponseError::ConcurrentTransactions))
-            }
             State::Ongoing => {
                 // It has to ask again, when the transaction has been aborted.
                 self.fence(&id, now, out);
                 Reply::Init(Err(ResponseError::ConcurrentTransactions))
             }
-            State::Empty | State::CompleteCommit | State::CompleteAbort => {
+            _ => {
                 let epoch = known.producer.epoch;
                 if !is_last_epoch(epoch) || expected.is_some_and(|it| it != epoch) {
                     return self.begin(&id, timeout, expected, now, out);

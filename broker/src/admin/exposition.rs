@@ -1,5 +1,6 @@
 //! The text of `/metrics`, made of what the shards told. Pure: can be made on any thread.
 
+use group::Figures;
 use storage::{Health, LATENCY_BUCKETS, Latency as DriveLatency};
 
 use super::families as f;
@@ -9,6 +10,7 @@ use super::report::{
     BudgetReport, DriveReport, OnlinePartition, PartitionReport, PartitionState, ShardReport,
 };
 use super::text::{Family, Text, Value};
+use crate::coordinator::{CoordinatorReport, LoadCounts};
 use crate::replication::ReplicationCounts;
 use crate::shard::compaction::CompactionCounts;
 
@@ -46,6 +48,7 @@ pub fn render(node: &NodeReport) -> String {
     of_shards(&mut text, &node.shards);
     of_requests(&mut text, &node.shards);
     of_memory(&mut text, &node.shards);
+    of_coordinators(&mut text, &node.shards);
     of_drives(&mut text, &node.drives);
     of_partitions(&mut text, node);
     text.finish()
@@ -141,6 +144,47 @@ fn of_replication(text: &mut Text, shards: &[ShardReport]) {
     each_shard(text, &f::UNDER_REPLICATED, shards, |shard| {
         shard.under_replicated
     });
+}
+
+fn of_coordinators(text: &mut Text, shards: &[ShardReport]) {
+    let mut states = text.family(&f::COORDINATORS);
+    for shard in shards {
+        let CoordinatorReport {
+            loading, serving, ..
+        } = shard.coordinators;
+        for (state, count) in [("loading", loading), ("serving", serving)] {
+            states.sample(&[&shard.shard.to_string(), state], count);
+        }
+    }
+    let mut of_loads = |family, value: fn(&LoadCounts) -> Value| {
+        each_shard(text, family, shards, |shard| {
+            value(&shard.coordinators.loads)
+        });
+    };
+    of_loads(&f::COORDINATOR_LOADS, |loads| loads.loads.into());
+    of_loads(&f::COORDINATOR_LOAD_TIME, |loads| {
+        (loads.ms as f64 / 1e3).into()
+    });
+    of_loads(&f::COORDINATOR_LOAD_MAX, |loads| {
+        (loads.max_ms as f64 / 1e3).into()
+    });
+    of_loads(&f::COORDINATOR_RECORDS, |loads| loads.records.into());
+    let mut groups = text.family(&f::GROUPS);
+    for shard in shards {
+        for ((kind, state), count) in &shard.coordinators.groups.groups {
+            groups.sample(&[&shard.shard.to_string(), kind, state], *count);
+        }
+    }
+    let mut of_groups = |family, value: fn(&Figures) -> u64| {
+        each_shard(text, family, shards, |shard| {
+            value(&shard.coordinators.groups)
+        });
+    };
+    of_groups(&f::GROUP_OFFSETS, |figures| figures.offsets);
+    of_groups(&f::GROUP_COMMITS, |figures| figures.commits);
+    of_groups(&f::GROUP_DELETIONS, |figures| figures.deletions);
+    of_groups(&f::GROUP_EXPIRATIONS, |figures| figures.expirations);
+    of_groups(&f::GROUP_REBALANCES, |figures| figures.rebalances);
 }
 
 fn of_compaction(text: &mut Text, shards: &[ShardReport]) {

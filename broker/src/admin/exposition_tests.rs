@@ -55,6 +55,24 @@ fn shard(number: usize) -> ShardReport {
             given_up: 4,
         },
         under_replicated: 6,
+        coordinators: CoordinatorReport {
+            serving: 24,
+            loading: 1,
+            loads: LoadCounts {
+                loads: 30,
+                ms: 1500,
+                max_ms: 900,
+                records: 77,
+            },
+            groups: Figures {
+                groups: [(("classic", "Stable"), 2), (("consumer", "Empty"), 1)].into(),
+                offsets: 9,
+                commits: 100,
+                deletions: 3,
+                expirations: 2,
+                rebalances: 4,
+            },
+        },
     }
 }
 

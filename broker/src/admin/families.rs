@@ -66,6 +66,18 @@ families! {
     MEMORY_WAITERS = Gauge "ottla_memory_waiters" ["shard", "owner"] "Who waits for it: above 0 the budget is pushing back.";
     TAIL_UNWRITTEN = Gauge "ottla_tail_unwritten_bytes" ["shard"] "Bytes appended that are not yet on a drive.";
 
+    COORDINATORS = Gauge "ottla_coordinators" ["shard", "state"] "Partitions of internal topics that the shard coordinates: loading, serving.";
+    COORDINATOR_LOADS = Counter "ottla_coordinator_loads_total" ["shard"] "Logs that coordinators read when they took over.";
+    COORDINATOR_LOAD_TIME = Counter "ottla_coordinator_load_seconds_total" ["shard"] "How long reading them took.";
+    COORDINATOR_LOAD_MAX = Gauge "ottla_coordinator_load_max_seconds" ["shard"] "How long reading one of them took at most.";
+    COORDINATOR_RECORDS = Counter "ottla_coordinator_load_records_total" ["shard"] "Records that were read so.";
+    GROUPS = Gauge "ottla_groups" ["shard", "type", "state"] "Groups that the shard coordinates.";
+    GROUP_OFFSETS = Gauge "ottla_group_offsets" ["shard"] "Partitions with an offset of a group, counted for each group.";
+    GROUP_COMMITS = Counter "ottla_group_commits_total" ["shard"] "Offsets that groups committed, counted for each partition.";
+    GROUP_DELETIONS = Counter "ottla_group_offset_deletions_total" ["shard"] "Offsets that were deleted: by request, or with their group or topic.";
+    GROUP_EXPIRATIONS = Counter "ottla_group_offset_expirations_total" ["shard"] "Offsets that nobody used for too long.";
+    GROUP_REBALANCES = Counter "ottla_group_rebalances_total" ["shard"] "Times a classic group was given new assignments.";
+
     DRIVE_STATE = Gauge "ottla_drive_state" ["shard", "drive", "state"] "1 for the state the drive is in, 0 for the others: online, full, failed.";
     DRIVE_SIZE = Gauge "ottla_drive_size_bytes" ["shard", "drive"] "Size of the file system the drive is on.";
     DRIVE_AVAILABLE = Gauge "ottla_drive_available_bytes" ["shard", "drive"] "Room left on it, the reserve included.";

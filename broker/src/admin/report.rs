@@ -12,6 +12,7 @@ use storage::{Drive, DriveMetrics, Health, LogMetrics};
 use uuid::Uuid;
 
 use super::metrics::{ApiCounts, RecordCounts};
+use crate::coordinator::CoordinatorReport;
 use crate::partition::Partition;
 use crate::replication::ReplicationCounts;
 use crate::shard::Shard;
@@ -68,6 +69,8 @@ pub struct ShardReport {
     pub compaction: CompactionCounts,
     /// Partitions it leads with an ISR that lacks a replica.
     pub under_replicated: usize,
+    /// Its coordinators.
+    pub coordinators: CoordinatorReport,
 }
 
 /// A drive.
@@ -195,6 +198,7 @@ pub fn counters(shard: &Shard) -> ShardReport {
             .iter()
             .filter(|partition| is_under_replicated(partition))
             .count(),
+        coordinators: shard.coordinators().report(),
     }
 }
 

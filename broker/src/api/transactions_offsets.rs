@@ -81,27 +81,21 @@ async fn commit_known(
     version: i16,
 ) -> Result<TxnOffsetCommitResponse, ResponseError> {
     let group = request.group_id.clone();
-    let topic = Internal::ConsumerOffsets;
-    let (_, index) = shard
-        .coordinator_here(topic, &group)
-        .map_err(|error| error.error())?;
-    shard
-        .verify_transaction(
-            &request.transactional_id,
-            request.producer_id.0,
-            request.producer_epoch,
-            topic.name(),
-            index,
-            version >= ADDS_SINCE,
-        )
-        .await?;
-    match shard
-        .ask_group(&group, Ask::TxnCommit(version, request))
-        .await
-    {
-        Ok(Reply::TxnCommit(answer)) => Ok(answer),
-        Ok(other) => stray(&other),
-        Err(error) => Err(error.error()),
+    let id = request.transactional_id.clone();
+    let producer = (request.producer_id.0, request.producer_epoch);
+    let add = version >= ADDS_SINCE;
+    let topic = Internal::ConsumerOffsets.name();
+    let verify = async |index| {
+        let (producer, epoch) = producer;
+        shard
+            .verify_transaction(&id, producer, epoch, topic, index, add)
+            .await
+    };
+    let ask = Ask::TxnCommit(version, request);
+    let answer = shard.ask_group_in_transaction(&group, producer.0, verify, ask);
+    match answer.await? {
+        Reply::TxnCommit(answer) => Ok(answer),
+        other => stray(&other),
     }
 }
 

@@ -102,11 +102,16 @@ type Bytes = Vec<u8>;
 
 /// Where reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Begin {
+pub(super) enum Begin {
+    /// With the first record there is.
     Beginning,
+    /// With what comes.
     End,
+    /// With this offset.
     Offset(i64),
+    /// With as many records before the end.
     Last(i64),
+    /// With the first record of this time, in milliseconds since 1970, or later.
     Time(i64),
 }
 

@@ -16,6 +16,8 @@ mod dump;
 mod dump_index;
 pub mod exit;
 mod failure;
+mod group;
+mod group_show;
 mod key_hash;
 mod line;
 mod produce;
@@ -78,6 +80,9 @@ enum Command {
     /// Create, list, describe, alter and delete topics
     #[command(subcommand)]
     Topic(topic::TopicCommand),
+    /// List, describe, reset and delete consumer groups
+    #[command(subcommand)]
+    Group(group::GroupCommand),
     /// List, describe and abort transactions
     #[command(subcommand)]
     Txn(txn::TxnCommand),
@@ -140,6 +145,7 @@ fn dispatch(cli: Cli, serve: Serve) -> Result<ExitCode, Failure> {
         None => Ok(serve(cli.serve.node()?)),
         Some(Command::Serve(args)) => Ok(serve(args.node()?)),
         Some(Command::Topic(command)) => command.run(),
+        Some(Command::Group(command)) => command.run(),
         Some(Command::Txn(command)) => command.run(),
         Some(Command::Produce(args)) => args.run(),
         Some(Command::Consume(args)) => args.run(),

@@ -6,9 +6,13 @@
 use std::rc::Rc;
 
 use coordinator::partition_for;
+use group::Groups;
+use kafka_protocol::ResponseError;
+use rt::sync::oneshot;
 
 use super::kind::Kind;
 use super::running::Answer;
+use super::table::Table;
 use super::{CoordinatorError, Coordinators, Internal, table};
 use crate::shard::{Shard, ShardId};
 
@@ -22,7 +26,7 @@ impl Shard {
         group_id: &str,
         ask: group::Ask,
     ) -> Result<group::Reply, CoordinatorError> {
-        self.ask_coordinator::<group::Groups>(group_id, ask).await
+        self.ask_coordinator::<Groups>(group_id, ask).await
     }
 
     /// Asks every coordinator of groups on this node.
@@ -30,7 +34,7 @@ impl Shard {
         self: &Rc<Self>,
         make: impl Fn() -> group::Ask + Clone + Send + 'static,
     ) -> Vec<Result<group::Reply, CoordinatorError>> {
-        self.ask_all::<group::Groups>(make).await
+        self.ask_all::<Groups>(make).await
     }
 
     /// Asks the coordinator of a transactional id, if that is on this node.
@@ -87,15 +91,25 @@ impl Shard {
 
     async fn ask_coordinator<K: Kind>(self: &Rc<Self>, key: &str, ask: K::Ask) -> Answer<K> {
         let (owner, index) = self.coordinator_here(K::TOPIC, key)?;
+        self.ask_on(owner, move |all: &Table<K>| all.ask(index, ask))
+            .await
+    }
+
+    /// Has the coordinators on a shard of this node be asked.
+    async fn ask_on<K: Kind>(
+        self: &Rc<Self>,
+        owner: ShardId,
+        ask: impl FnOnce(&Table<K>) -> oneshot::Receiver<Answer<K>> + Send + 'static,
+    ) -> Answer<K> {
         let gone = |_| Err(CoordinatorError::NotCoordinator);
         if owner == self.id {
-            let answer = table::<K>(self).ask(index, ask);
+            let answer = ask(table::<K>(self));
             return answer.await.unwrap_or_else(gone);
         }
         let (number, answer) = table::<K>(self).expect();
         let from = self.id;
         self.run_on(owner, move |shard| {
-            let there = table::<K>(shard).ask(index, ask);
+            let there = ask(table::<K>(shard));
             let shard = Rc::clone(shard);
             rt::task::spawn(async move {
                 let answer = there.await.unwrap_or_else(gone);
@@ -110,6 +124,47 @@ impl Shard {
         })
         .await;
         answer.await.unwrap_or_else(gone)
+    }
+
+    /// Asks the coordinator of a group for what it is to write as part of a producer's transaction, once
+    /// `verify` has found its partition, which it is given, to be in that.
+    ///
+    /// # Errors
+    /// `verify`'s, or a [`CoordinatorError`]'s.
+    pub(crate) async fn ask_group_in_transaction<F>(
+        self: &Rc<Self>,
+        group_id: &str,
+        producer_id: i64,
+        verify: impl FnOnce(i32) -> F,
+        ask: group::Ask,
+    ) -> Result<group::Reply, ResponseError>
+    where
+        F: Future<Output = Result<(), ResponseError>>,
+    {
+        let found = self.coordinator_here(Internal::ConsumerOffsets, group_id);
+        let (owner, index) = found.map_err(CoordinatorError::error)?;
+        let begun = self.run_on(owner, move |shard| {
+            let running = table::<Groups>(shard).get(index);
+            let number = running.map(|running| running.begin_joining(producer_id));
+            async move { number }
+        });
+        let number = begun
+            .await
+            .ok_or(ResponseError::CoordinatorLoadInProgress)?;
+        if let Err(error) = verify(index).await {
+            self.run_on(owner, move |shard| {
+                if let Some(running) = table::<Groups>(shard).get(index) {
+                    running.give_up_joining(number);
+                }
+                async {}
+            })
+            .await;
+            return Err(error);
+        }
+        let answer = self.ask_on(owner, move |all: &Table<Groups>| {
+            all.ask_joined(index, number, ask)
+        });
+        answer.await.map_err(CoordinatorError::error)
     }
 
     async fn ask_all<K: Kind>(

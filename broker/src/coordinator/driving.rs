@@ -20,14 +20,18 @@ impl<C: Core> Running<C> {
     pub(super) async fn drive(self: Rc<Self>) {
         self.until(|partition| partition.is_leader()).await;
         while !self.has_ended() {
-            match self.load().await {
+            let begun = clock_ms();
+            let loaded = self.load().await;
+            let took = Duration::from_millis(clock_ms().saturating_sub(begun));
+            match loaded {
                 Ok(()) => self.serve().await,
                 Err(error) => {
                     let index = self.partition.id().index;
                     tracing::error!(topic = self.partition.topic(), partition = index, %error, "a coordinator can't read its log; it tries again");
-                    rt::time::sleep(PAUSE * 10).await;
                 }
             }
+            // A drive that takes nothing must not have the log read all the time.
+            self.rest(PAUSE.max(took * 4)).await;
             // Nothing is won by reading the log as long as nothing can be written to it.
             self.until(|partition| partition.takes_own()).await;
         }
@@ -36,6 +40,17 @@ impl<C: Core> Running<C> {
     /// Whether it is another node's now.
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.state.borrow().stage, Stage::Ended)
+    }
+
+    /// Waits that long, or until the coordinator has ended.
+    async fn rest(&self, pause: Duration) {
+        let rested = rt::time::sleep(pause);
+        let ended = async {
+            while !self.has_ended() {
+                self.wake.notified().await;
+            }
+        };
+        or(rested, ended).await;
     }
 
     /// Waits until the partition is so, or the coordinator has ended.

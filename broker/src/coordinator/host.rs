@@ -33,6 +33,8 @@ pub(super) trait Host<C: Core> {
     fn memory(&self) -> &Credit;
     /// A log was read whole: how long that took, and how many records it had.
     fn loaded(&self, took_ms: u64, records: u64);
+    /// The core is no more.
+    fn dropped(&self, core: &C);
     /// Does what the core wants done.
     fn perform(&self, effect: C::Effect);
 }
@@ -66,6 +68,10 @@ impl<K: Kind> Host<K> for OnShard {
 
     fn loaded(&self, took_ms: u64, records: u64) {
         self.0.coordinators().metrics.loaded(took_ms, records);
+    }
+
+    fn dropped(&self, core: &K) {
+        K::dropped(self.0.coordinators(), core);
     }
 
     fn perform(&self, effect: K::Effect) {

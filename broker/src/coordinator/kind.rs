@@ -19,6 +19,9 @@ pub(crate) trait Kind: Core<Ask: Send, Reply: Send> + Sized {
     /// Those of a shard.
     fn table(all: &Coordinators) -> &Table<Self>;
 
+    /// Keeps what is to be kept of the counts of one that is no more.
+    fn dropped(all: &Coordinators, core: &Self);
+
     /// Does what a coordinator wants done elsewhere. Must not wait.
     fn perform(shard: &Rc<Shard>, effect: Self::Effect);
 }
@@ -37,6 +40,8 @@ impl Kind for txn::Transactions {
         &all.transactions
     }
 
+    fn dropped(_: &Coordinators, _: &Self) {}
+
     fn perform(shard: &Rc<Shard>, effect: txn::Effect) {
         match effect {
             txn::Effect::Write(markers) => shard.write_markers(markers),
@@ -53,6 +58,10 @@ impl Kind for group::Groups {
 
     fn table(all: &Coordinators) -> &Table<Self> {
         &all.groups
+    }
+
+    fn dropped(all: &Coordinators, core: &Self) {
+        all.metrics.retired(&core.figures());
     }
 
     fn perform(_: &Rc<Shard>, effect: Self::Effect) {

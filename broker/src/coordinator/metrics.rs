@@ -1,10 +1,27 @@
 //! What is counted of a shard's coordinators.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+
+use group::Figures;
+
+/// What a shard tells of its coordinators.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CoordinatorReport {
+    /// Those that answer.
+    pub serving: usize,
+    /// Those that read their log, or wait until they can write to it.
+    pub loading: usize,
+    /// What was read of logs.
+    pub loads: LoadCounts,
+    /// Groups, and what was done for them since the start.
+    pub groups: Figures,
+}
 
 /// Counts since the start.
 #[derive(Default)]
 pub struct CoordinatorMetrics {
+    /// What was done by coordinators of groups that are gone.
+    retired: RefCell<Figures>,
     loads: Cell<u64>,
     load_ms: Cell<u64>,
     load_max_ms: Cell<u64>,
@@ -33,6 +50,16 @@ impl CoordinatorMetrics {
         self.records.set(self.records.get() + records);
     }
 
+    /// A coordinator of groups is gone, and its counts with it.
+    pub(super) fn retired(&self, figures: &Figures) {
+        add(&mut self.retired.borrow_mut(), figures);
+    }
+
+    /// What was done by coordinators of groups that are gone.
+    pub(super) fn of_retired(&self) -> Figures {
+        self.retired.borrow().clone()
+    }
+
     /// The counts now.
     pub fn loads(&self) -> LoadCounts {
         LoadCounts {
@@ -41,5 +68,47 @@ impl CoordinatorMetrics {
             max_ms: self.load_max_ms.get(),
             records: self.records.get(),
         }
+    }
+}
+
+/// Adds what was done by one coordinator, and not what it has.
+fn add(all: &mut Figures, one: &Figures) {
+    all.commits += one.commits;
+    all.deletions += one.deletions;
+    all.expirations += one.expirations;
+    all.rebalances += one.rebalances;
+}
+
+/// Adds what was done by a coordinator, and what it has.
+pub(super) fn add_live(all: &mut Figures, one: &Figures) {
+    add(all, one);
+    all.offsets += one.offsets;
+    for (kind, count) in &one.groups {
+        *all.groups.entry(*kind).or_default() += count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_outlives_a_coordinator_and_what_it_had_does_not() {
+        let one = Figures {
+            groups: [(("classic", "Stable"), 2)].into(),
+            offsets: 7,
+            commits: 30,
+            rebalances: 4,
+            ..Figures::default()
+        };
+        let metrics = CoordinatorMetrics::default();
+        metrics.retired(&one);
+        metrics.retired(&one);
+        let mut all = metrics.of_retired();
+        assert_eq!((all.commits, all.rebalances, all.offsets), (60, 8, 0));
+        assert!(all.groups.is_empty());
+        add_live(&mut all, &one);
+        assert_eq!((all.commits, all.offsets), (90, 7));
+        assert_eq!(all.groups[&("classic", "Stable")], 2);
     }
 }

@@ -33,7 +33,7 @@ use crate::partition::Partition;
 use crate::shard::Shard;
 pub use internal::Internal;
 use kind::Kind;
-pub use metrics::{CoordinatorMetrics, LoadCounts};
+pub use metrics::{CoordinatorMetrics, CoordinatorReport, LoadCounts};
 use table::Table;
 
 /// Why a coordinator doesn't answer.
@@ -48,6 +48,9 @@ pub enum CoordinatorError {
     /// What was asked for could not be stored with enough replicas, or not in time.
     #[error("the coordinator could not store it with its replicas in time; try again")]
     NotAvailable,
+    /// The transaction that it was to be part of has ended.
+    #[error("the transaction has ended; begin another")]
+    TransactionEnded,
     /// It would have taken a record that is larger than the log takes.
     #[error("what is to be stored is larger than a log takes; send less at a time")]
     TooLarge,
@@ -60,6 +63,7 @@ impl CoordinatorError {
             Self::NotCoordinator => ResponseError::NotCoordinator,
             Self::Loading => ResponseError::CoordinatorLoadInProgress,
             Self::NotAvailable => ResponseError::CoordinatorNotAvailable,
+            Self::TransactionEnded => ResponseError::TransactionAbortable,
             Self::TooLarge => ResponseError::UnknownServerError,
         }
     }
@@ -116,6 +120,24 @@ impl Coordinators {
     pub(crate) fn settings_changed(&self) {
         self.groups.settings_changed();
         self.transactions.settings_changed();
+    }
+
+    /// What there is to tell of them.
+    pub fn report(&self) -> CoordinatorReport {
+        let mut report = CoordinatorReport {
+            loads: self.metrics.loads(),
+            groups: self.metrics.of_retired(),
+            ..CoordinatorReport::default()
+        };
+        for running in self.groups.all() {
+            if let Some(figures) = running.look_at(group::Groups::figures) {
+                metrics::add_live(&mut report.groups, &figures);
+            }
+        }
+        let (groups, transactions) = (self.groups.counts(), self.transactions.counts());
+        report.serving = groups.0 + transactions.0;
+        report.loading = groups.1 + transactions.1;
+        report
     }
 
     /// The node is stopping: whoever waits is told that it isn't the coordinator any more.

@@ -38,6 +38,9 @@ pub(super) struct State<C: Core> {
     next_token: u64,
     asked: HashMap<Token, oneshot::Sender<Answer<C>>>,
     pub(super) held: Held<C>,
+    /// Producers whose transaction's coordinator is being asked whether this partition is in it; without
+    /// those whose transaction has ended since.
+    joining: HashMap<u64, i64>,
     /// When the driver looks again by itself; `None` for never.
     pub(super) armed_ms: Option<u64>,
     /// Whether the driver waits for the first of what is held.
@@ -85,6 +88,7 @@ impl<C: Core> Running<C> {
                 next_token: 0,
                 asked: HashMap::new(),
                 held: Held::new(),
+                joining: HashMap::new(),
                 armed_ms: None,
                 watches: false,
                 news: false,
@@ -93,6 +97,14 @@ impl<C: Core> Running<C> {
         });
         rt::task::spawn(Rc::clone(&running).drive()).detach();
         running
+    }
+
+    /// Looks at the core, if there is one.
+    pub(super) fn look_at<R>(&self, look: impl FnOnce(&C) -> R) -> Option<R> {
+        match &self.state.borrow().stage {
+            Stage::Serving(core) => Some(look(core)),
+            Stage::Loading | Stage::Broken | Stage::Ended => None,
+        }
     }
 
     /// Asks; the answer may take its time.
@@ -111,6 +123,32 @@ impl<C: Core> Running<C> {
                 self.step(|core, world, out| core.ask(world, token, ask, out));
             }
         }
+        receiver
+    }
+
+    /// Notes that a producer's transaction is about to be asked after, for what is to be written as part of
+    /// it; gives a number for [`ask_joined`](Self::ask_joined).
+    pub(super) fn begin_joining(&self, producer_id: i64) -> u64 {
+        let mut state = self.state.borrow_mut();
+        let number = state.next_token;
+        state.next_token += 1;
+        state.joining.insert(number, producer_id);
+        number
+    }
+
+    /// What was asked after is of no interest any more.
+    pub(super) fn give_up_joining(&self, number: u64) {
+        self.state.borrow_mut().joining.remove(&number);
+    }
+
+    /// Asks for something that is written as part of a producer's transaction, which this partition was found
+    /// to be in. Not if it has ended since: what is written now would begin one that nobody ends.
+    pub(super) fn ask_joined(&self, number: u64, ask: C::Ask) -> oneshot::Receiver<Answer<C>> {
+        if self.state.borrow_mut().joining.remove(&number).is_some() {
+            return self.ask(ask);
+        }
+        let (sender, receiver) = oneshot();
+        drop(sender.send(Err(CoordinatorError::TransactionEnded)));
         receiver
     }
 
@@ -213,15 +251,18 @@ impl<C: Core> Running<C> {
     }
 
     fn stop_at(&self, stage: Stage<C>, why: CoordinatorError) {
-        let asked = {
+        let (before, asked) = {
             let mut state = self.state.borrow_mut();
             if matches!(state.stage, Stage::Ended) {
                 return;
             }
-            state.stage = stage;
             state.held.clear();
-            std::mem::take(&mut state.asked)
+            let before = std::mem::replace(&mut state.stage, stage);
+            (before, std::mem::take(&mut state.asked))
         };
+        if let Stage::Serving(core) = &before {
+            self.host.dropped(core);
+        }
         for sender in asked.into_values() {
             drop(sender.send(Err(why)));
         }
@@ -246,6 +287,10 @@ impl<C: Core> Running<C> {
     /// The end of a producer's transaction was appended to the partition. A core that is being made finds
     /// it in the log.
     pub(super) fn transaction_ended(&self, id: i64, epoch: i16, committed: bool) {
+        self.state
+            .borrow_mut()
+            .joining
+            .retain(|_, producer| *producer != id);
         if let Stage::Serving(core) = &mut self.state.borrow_mut().stage {
             core.transaction_ended(id, epoch, committed);
         }

@@ -43,7 +43,7 @@ impl<K: Kind> Table<K> {
         if leader != Some(shard.node_id()) {
             return table.end(id.index);
         }
-        let there = table.running.borrow().get(&id.index).map(Rc::clone);
+        let there = table.get(id.index);
         match there {
             // It may lead in another epoch now.
             Some(running) if Rc::ptr_eq(&running.partition, partition) => {
@@ -79,6 +79,16 @@ impl<K: Kind> Table<K> {
         self.running.borrow().values().map(Rc::clone).collect()
     }
 
+    /// How many answer, and how many are being made.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let running = self.running.borrow();
+        let serving = running
+            .values()
+            .filter(|running| running.look_at(|_| ()).is_some());
+        let serving = serving.count();
+        (serving, running.len() - serving)
+    }
+
     /// The topics changed.
     pub(super) fn topics_changed(&self) {
         for running in self.all() {
@@ -95,7 +105,7 @@ impl<K: Kind> Table<K> {
 
     /// A marker was appended.
     pub(super) fn transaction_ended(&self, index: i32, id: i64, epoch: i16, committed: bool) {
-        let running = self.running.borrow().get(&index).map(Rc::clone);
+        let running = self.get(index);
         if let Some(running) = running {
             running.transaction_ended(id, epoch, committed);
         }
@@ -103,7 +113,7 @@ impl<K: Kind> Table<K> {
 
     /// Asks the coordinator of a partition of this shard.
     pub(super) fn ask(&self, index: i32, ask: K::Ask) -> oneshot::Receiver<Answer<K>> {
-        let running = self.running.borrow().get(&index).map(Rc::clone);
+        let running = self.get(index);
         match running {
             Some(running) => running.ask(ask),
             None => {
@@ -113,6 +123,24 @@ impl<K: Kind> Table<K> {
                 receiver
             }
         }
+    }
+
+    /// As [`ask`](Self::ask), for what is written as part of a transaction.
+    pub(super) fn ask_joined(
+        &self,
+        index: i32,
+        number: u64,
+        ask: K::Ask,
+    ) -> oneshot::Receiver<Answer<K>> {
+        match self.get(index) {
+            Some(running) => running.ask_joined(number, ask),
+            None => self.ask(index, ask),
+        }
+    }
+
+    /// The coordinator of a partition of this shard.
+    pub(super) fn get(&self, index: i32) -> Option<Rc<Running<K>>> {
+        self.running.borrow().get(&index).map(Rc::clone)
     }
 
     /// A place for the answer of another shard's coordinator.

@@ -126,7 +126,11 @@ impl Shard {
             // It will know, once it has stored it.
             Err(CoordinatorError::NotAvailable | CoordinatorError::TooLarge) => true,
             // The next coordinator has all of them written.
-            Err(CoordinatorError::NotCoordinator | CoordinatorError::Loading) => false,
+            Err(
+                CoordinatorError::NotCoordinator
+                | CoordinatorError::Loading
+                | CoordinatorError::TransactionEnded,
+            ) => false,
         }
     }
 

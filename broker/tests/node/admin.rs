@@ -225,9 +225,11 @@ fn metrics_follow_what_is_produced_and_fetched() {
     moved("ottla_drive_write_duration_seconds_count", &[]);
     moved("ottla_uptime_seconds", &[]);
     assert_eq!(after.sum("ottla_ready", &[]), 1.0);
-    assert_eq!(after.sum("ottla_topics", &[]), 1.0);
+    // A consumer with a group has the topic of groups made, by and by.
+    let topics = after.sum("ottla_topics", &[]);
+    assert!((1.0..=2.0).contains(&topics), "{topics}");
     let online = after.sum("ottla_partitions", &[("state", "online")]);
-    assert_eq!(online, f64::from(PARTITIONS));
+    assert!(online >= f64::from(PARTITIONS), "{online}");
     assert!(after.sum("process_resident_memory_bytes", &[]) > 1e6);
 }
 

@@ -9,6 +9,7 @@ mod admin;
 mod cluster;
 mod compacted;
 mod drives;
+mod group_command;
 mod harness;
 mod hostile;
 mod kill;

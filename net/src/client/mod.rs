@@ -9,6 +9,7 @@ mod cluster;
 mod configs;
 mod error;
 mod fetch;
+mod groups;
 mod nodes;
 mod produce;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use cluster::{Broker, Cluster, PartitionInfo, TopicInfo};
 pub use configs::{ConfigChange, ConfigEntry, ConfigSource, ConfigType, Resource};
 pub use error::{ClientError, KafkaError, Refusal};
 pub use fetch::{FetchOptions, Fetched, FetchedData, Isolation, ListedOffset, OffsetAt};
+pub use groups::{CommittedOffset, Group, GroupListing, GroupMember, OffsetOutcome};
 pub use nodes::{DriveInfo, Node, Quorum, QuorumMember};
 pub use produce::{
     Acks, PartitionBatch, ProduceOptions, Produced, ProducedAt, ProducerIdentity, RecordRefusal,

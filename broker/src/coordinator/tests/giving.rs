@@ -1,6 +1,5 @@
 //! When answers and effects are given: not before what they rest on is committed, and in time.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::super::CoordinatorError;
@@ -148,13 +147,33 @@ fn news_of_topics_and_of_markers_reach_the_core() {
         host.version.set(9);
         running.look();
         rt::time::sleep(Duration::from_millis(5)).await;
-        let seen = match &running.state.borrow().stage {
-            super::super::running::Stage::Serving(core) => core.version,
-            _ => panic!("it serves"),
-        };
-        assert_eq!(seen, 9);
-        let kept = Rc::clone(&running);
-        kept.end();
+        let seen = running.look_at(|core| core.version);
+        assert_eq!(seen, Some(9));
+        running.end();
+        pair.close().await;
+    });
+}
+
+#[test]
+fn what_is_part_of_a_transaction_is_not_written_after_its_end() {
+    on_disk(async |path| {
+        let mut pair = Pair::make(&path, default_config()).await;
+        pair.assign(0, &[0]);
+        let (running, _) = begin(&pair.nodes[0].partition);
+        sum(&running).await;
+        let (one, other) = (running.begin_joining(7), running.begin_joining(8));
+        let given_up = running.begin_joining(8);
+        running.give_up_joining(given_up);
+        // Markers count, whatever they say of whatever epoch.
+        running.transaction_ended(7, 3, false);
+        let late = running.ask_joined(one, Ask::Add(100)).await.unwrap();
+        assert_eq!(late, Err(CoordinatorError::TransactionEnded));
+        assert_eq!(running.ask_joined(other, Ask::Add(5)).await.unwrap(), Ok(5));
+        for number in [other, given_up] {
+            let again = running.ask_joined(number, Ask::Add(5)).await.unwrap();
+            assert_eq!(again, Err(CoordinatorError::TransactionEnded), "once");
+        }
+        running.end();
         pair.close().await;
     });
 }

@@ -174,6 +174,8 @@ impl Host<Tally> for TestHost {
         self.loads.set((self.loads.get().0 + 1, records));
     }
 
+    fn dropped(&self, _: &Tally) {}
+
     fn perform(&self, effect: i64) {
         self.performed.borrow_mut().push(effect);
     }

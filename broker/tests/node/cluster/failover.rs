@@ -20,17 +20,17 @@ use crate::harness::{Random, faulty_drive, temp_dir};
 use crate::kill::Deliveries;
 use crate::roundtrip::read_values;
 
-const TOPIC: &str = "carried-on";
-const PARTITIONS: i32 = 6;
+pub(super) const TOPIC: &str = "carried-on";
+pub(super) const PARTITIONS: i32 = 6;
 
-fn config(nodes: &Nodes) -> ClientConfig {
+pub(super) fn config(nodes: &Nodes) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", nodes.bootstrap());
     config.set("broker.address.family", "v4");
     config
 }
 
-fn create_topic(nodes: &Nodes) {
+pub(super) fn create_topic(nodes: &Nodes) {
     let admin: AdminClient<DefaultClientContext> = config(nodes).create().unwrap();
     let topic = NewTopic::new(TOPIC, PARTITIONS, TopicReplication::Fixed(3))
         .set("min.insync.replicas", "2");
@@ -42,7 +42,7 @@ fn create_topic(nodes: &Nodes) {
 }
 
 /// Waits until every replica is in sync.
-fn in_sync(nodes: &Nodes) {
+pub(super) fn in_sync(nodes: &Nodes) {
     let client: BaseConsumer = config(nodes).create().unwrap();
     eventually("all replicas are in sync", || {
         let metadata = client.fetch_metadata(Some(TOPIC), PATIENCE).unwrap();
@@ -55,13 +55,13 @@ fn in_sync(nodes: &Nodes) {
 }
 
 /// A client that produces until it is told to stop.
-struct Load {
+pub(super) struct Load {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Vec<(i32, i64, String)>>,
 }
 
 impl Load {
-    fn start(nodes: &Nodes, name: usize) -> Self {
+    pub(super) fn start(nodes: &Nodes, name: usize) -> Self {
         let producer: ThreadedProducer<Deliveries> = config(nodes)
             .set("acks", "all")
             .set("enable.idempotence", "true")
@@ -94,7 +94,7 @@ impl Load {
     }
 
     /// What was acknowledged.
-    fn end(self) -> Vec<(i32, i64, String)> {
+    pub(super) fn end(self) -> Vec<(i32, i64, String)> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod failover;
+mod groups;
 mod nodes;
 mod strangers;
 mod transactions;

@@ -108,7 +108,9 @@ fn committed(nodes: &Nodes) -> Vec<Vec<usize>> {
                 let value = str::from_utf8(message.payload().unwrap()).unwrap();
                 seen[message.partition() as usize].push(value.parse().unwrap());
             }
-            Err(KafkaError::PartitionEOF(partition)) => drop(ended.insert(partition)),
+            Err(KafkaError::PartitionEOF(partition)) => {
+                ended.insert(partition);
+            }
             Err(KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure)) => {}
             Err(error) => panic!("{error}"),
         }

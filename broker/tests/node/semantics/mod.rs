@@ -4,7 +4,7 @@
 //! is one subject; `wire` speaks, `node` is the broker, `records` makes batches and the requests
 //! around them.
 
-mod node;
+pub mod node;
 pub mod records;
 pub mod wire;
 

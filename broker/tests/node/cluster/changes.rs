@@ -144,7 +144,7 @@ fn moves(nodes: &Nodes, node: usize) -> Vec<Move> {
 }
 
 /// What `ottla` prints with these arguments, and whether it went well.
-fn ottla(nodes: &Nodes, arguments: &[&str]) -> (bool, String) {
+pub fn ottla(nodes: &Nodes, arguments: &[&str]) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
     command.args(arguments).args(["-b", &nodes.bootstrap()]);
     let output = command.env_remove("OTTLA_BROKERS").output().unwrap();

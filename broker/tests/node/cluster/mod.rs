@@ -5,5 +5,6 @@ mod failover;
 mod groups;
 mod nodes;
 mod strangers;
+mod transactions;
 
 pub use nodes::Nodes;

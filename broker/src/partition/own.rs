@@ -56,7 +56,7 @@ impl Partition {
             let producers = &state.producers;
             producers.check_end(producer_id, epoch, coordinator_epoch)?;
             let appended = self.append_new(state, records, info, now_ms, true)?;
-            state.verifying.ended(producer_id);
+            state.verifying.ended(producer_id, epoch);
             appended
         };
         self.tell_moved();

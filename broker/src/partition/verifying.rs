@@ -85,13 +85,22 @@ impl Verifying {
         found.is_some_and(|beginning| !beginning.waiting.is_empty())
     }
 
-    /// A transaction of the producer's was ended: whatever is said of it now is of before.
-    pub(super) fn ended(&mut self, producer_id: i64) {
-        if let Some(beginning) = self.by_id.remove(&producer_id) {
-            for held in beginning.waiting {
-                let why = ProducerError::NotInTransaction { producer_id };
-                let _ = held.told.send(Err(why.into()));
-            }
+    /// A transaction of the producer's was ended, by a marker of `epoch`: what was asked before is of before. But a
+    /// producer of transactions V2 goes on with the marker's epoch, and may be here before the marker is.
+    pub(super) fn ended(&mut self, producer_id: i64, epoch: i16) {
+        let Some(mut beginning) = self.by_id.remove(&producer_id) else {
+            return;
+        };
+        let follows = |held: &Held| held.claim.add && held.info.producer_epoch >= epoch;
+        let waiting = std::mem::take(&mut beginning.waiting);
+        let (left, over): (VecDeque<Held>, VecDeque<Held>) = waiting.into_iter().partition(follows);
+        for held in over {
+            let why = ProducerError::NotInTransaction { producer_id };
+            let _ = held.told.send(Err(why.into()));
+        }
+        if !left.is_empty() {
+            beginning.waiting = left;
+            self.by_id.insert(producer_id, beginning);
         }
     }
 

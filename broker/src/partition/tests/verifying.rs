@@ -119,6 +119,26 @@ fn an_answer_from_before_the_end_counts_no_more() {
     });
 }
 
+/// With transactions V2 a marker has the epoch that its producer goes on with, at once.
+#[test]
+fn the_next_transaction_waits_on_when_the_marker_of_the_last_one_comes() {
+    on_disk(async |path| {
+        let (pair, leader) = leading(&path).await;
+        let (late, _) = held(&leader, (1, 0, 7), true);
+        let (next, _) = held(&leader, (1, 1, 0), true);
+        leader.end_transaction(1, 1, 3, true, 5_000).unwrap();
+        assert!(matches!(
+            offset(late).await,
+            Err(ProduceError::Producer(
+                ProducerError::NotInTransaction { .. }
+            ))
+        ));
+        assert!(leader.state.borrow().verifying.holds(1));
+        drop(next);
+        pair.close().await;
+    });
+}
+
 #[test]
 fn no_batch_overtakes_one_that_comes_again() {
     on_disk(async |path| {

@@ -29,6 +29,14 @@ use crate::step::Step;
 /// A partition of a commit, and what is to be committed, or why not.
 type Wanted = (i32, Result<Committed, ResponseError>);
 
+/// What either request says of a partition.
+struct Offered {
+    index: i32,
+    offset: i64,
+    leader_epoch: i32,
+    metadata: Box<str>,
+}
+
 impl State {
     /// OffsetCommit.
     pub(crate) fn commit(
@@ -68,30 +76,19 @@ impl State {
         group.committed(step, committer.member_id);
         let expire_ms = (request.retention_time_ms != -1)
             .then(|| step.wall_ms().saturating_add(request.retention_time_ms));
-        let wanted = |step: &Step<'_, '_>, topic: &OffsetCommitRequestTopic| {
-            let topic_id = id_of(step, &topic.name, topic.topic_id);
-            let one = |partition: &OffsetCommitRequestPartition| Committed {
-                offset: partition.committed_offset,
-                leader_epoch: partition.committed_leader_epoch,
-                metadata: metadata(partition.committed_metadata.as_deref()),
-                commit_ms: step.wall_ms(),
-                expire_ms,
-                topic_id,
-                order: 0,
-            };
-            let each = topic.partitions.iter().map(one);
-            let indexes = topic
-                .partitions
-                .iter()
-                .map(|partition| partition.partition_index);
-            indexes
-                .zip(each.map(|committed| sized(step, committed)))
-                .collect::<Vec<Wanted>>()
+        let one = |partition: &OffsetCommitRequestPartition| Offered {
+            index: partition.partition_index,
+            offset: partition.committed_offset,
+            leader_epoch: partition.committed_leader_epoch,
+            metadata: metadata(partition.committed_metadata.as_deref()),
         };
-        let wanted: Vec<_> = request
-            .topics
-            .iter()
-            .map(|topic| (topic.name.as_str(), wanted(step, topic)))
+        let wanted = |topic: &OffsetCommitRequestTopic| {
+            let topic_id = id_of(step, &topic.name, topic.topic_id);
+            wanted(step, topic_id, expire_ms, topic.partitions.iter().map(one))
+        };
+        let topics = request.topics.iter();
+        let wanted: Vec<_> = topics
+            .map(|topic| (topic.name.as_str(), wanted(topic)))
             .collect();
         self.write_commits(step, group_id, None, wanted)
     }
@@ -140,30 +137,19 @@ impl State {
                 ResponseError::StaleMemberEpoch => ResponseError::IllegalGeneration,
                 other => other,
             })?;
-        let wanted = |step: &Step<'_, '_>, topic: &TxnOffsetCommitRequestTopic| {
-            let topic_id = id_of(step, &topic.name, Uuid::nil());
-            let one = |partition: &TxnOffsetCommitRequestPartition| Committed {
-                offset: partition.committed_offset,
-                leader_epoch: partition.committed_leader_epoch,
-                metadata: metadata(partition.committed_metadata.as_deref()),
-                commit_ms: step.wall_ms(),
-                expire_ms: None,
-                topic_id,
-                order: 0,
-            };
-            let each = topic.partitions.iter().map(one);
-            let indexes = topic
-                .partitions
-                .iter()
-                .map(|partition| partition.partition_index);
-            indexes
-                .zip(each.map(|committed| sized(step, committed)))
-                .collect::<Vec<Wanted>>()
+        let one = |partition: &TxnOffsetCommitRequestPartition| Offered {
+            index: partition.partition_index,
+            offset: partition.committed_offset,
+            leader_epoch: partition.committed_leader_epoch,
+            metadata: metadata(partition.committed_metadata.as_deref()),
         };
-        let wanted: Vec<_> = request
-            .topics
-            .iter()
-            .map(|topic| (topic.name.as_str(), wanted(step, topic)))
+        let wanted = |topic: &TxnOffsetCommitRequestTopic| {
+            let topic_id = id_of(step, &topic.name, Uuid::nil());
+            wanted(step, topic_id, None, topic.partitions.iter().map(one))
+        };
+        let topics = request.topics.iter();
+        let wanted: Vec<_> = topics
+            .map(|topic| (topic.name.as_str(), wanted(topic)))
             .collect();
         self.write_commits(step, group_id, Some(producer), wanted)
     }
@@ -247,6 +233,28 @@ impl State {
 
 fn metadata(metadata: Option<&str>) -> Box<str> {
     metadata.unwrap_or_default().into()
+}
+
+/// What is to be committed of a topic's partitions, in their order.
+fn wanted(
+    step: &Step<'_, '_>,
+    topic_id: Uuid,
+    expire_ms: Option<i64>,
+    offered: impl Iterator<Item = Offered>,
+) -> Vec<Wanted> {
+    let one = |offered: Offered| {
+        let committed = Committed {
+            offset: offered.offset,
+            leader_epoch: offered.leader_epoch,
+            metadata: offered.metadata,
+            commit_ms: step.wall_ms(),
+            expire_ms,
+            topic_id,
+            order: 0,
+        };
+        (offered.index, sized(step, committed))
+    };
+    offered.map(one).collect()
 }
 
 /// Refuses metadata that is too long; like Kafka in UTF-16.

@@ -7,6 +7,7 @@
 //! It must never wait while it holds a borrow of its own state, and never share state with another
 //! shard in another way than over the lanes.
 
+mod addresses;
 pub mod apply;
 mod background;
 pub mod compaction;

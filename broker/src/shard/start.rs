@@ -21,7 +21,7 @@ use super::control::Control;
 use super::memory::Memory;
 use super::router::{LANE_CAPACITY, Message, Router};
 use super::several::several;
-use super::{Node, Shard, ShardId};
+use super::{Node, Shard, ShardId, addresses};
 use crate::admin::metrics::ShardMetrics;
 use crate::api::session::Sessions;
 use crate::config::{BrokerConfig, NodeConfig};
@@ -96,10 +96,6 @@ pub fn serve(
     stop: impl FnOnce(MailboxSender<Stop>),
 ) -> Result<(), ServeError> {
     rt::host::prepare()?;
-    config.listen = free_address(config.listen, "--listen")?;
-    if config.advertise.port == 0 {
-        config.advertise.port = config.listen.port();
-    }
     let cores = rt::executor::available_cores();
     let shards = config
         .shards
@@ -110,6 +106,10 @@ pub fn serve(
             cores.len(),
             cores.len()
         )));
+    }
+    config.listen = addresses::wait_free(&config, shards)?;
+    if config.advertise.port == 0 {
+        config.advertise.port = config.listen.port();
     }
     let io = usize::try_from(config.io_memory).unwrap_or(usize::MAX);
     let total = usize::try_from(config.memory).unwrap_or(usize::MAX);
@@ -123,19 +123,6 @@ pub fn serve(
     let (sender, mailbox) = rt::lane::mailbox();
     stop(sender);
     run(&node, &cores, memory, mailbox)
-}
-
-/// An address nobody listens on, with a port of its own where 0 was asked for. Listeners share their
-/// port among shards (`SO_REUSEPORT`), which would let a second broker of the same user in unseen;
-/// so it is tried out first without sharing.
-fn free_address(address: SocketAddr, flag: &'static str) -> Result<SocketAddr, ServeError> {
-    let taken = |source| ServeError::Listen {
-        address,
-        source,
-        flag,
-    };
-    let tried = std::net::TcpListener::bind(address).map_err(taken)?;
-    tried.local_addr().map_err(taken)
 }
 
 fn run(

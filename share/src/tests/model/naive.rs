@@ -21,6 +21,9 @@ pub(super) struct Slot {
     pub(super) pending: Option<(u64, Is, i16)>,
 }
 
+/// The state of each offset, and how often it was delivered.
+pub(super) type Stored = BTreeMap<i64, (i8, i16)>;
+
 pub(super) struct Naive {
     pub(super) settings: Settings,
     pub(super) start: i64,
@@ -37,7 +40,7 @@ pub(super) struct Naive {
 }
 
 impl Naive {
-    pub(super) fn new(start: i64, stored: &BTreeMap<i64, (i8, i16)>, settings: Settings) -> Self {
+    pub(super) fn new(start: i64, stored: &Stored, settings: Settings) -> Self {
         let mut slots = BTreeMap::new();
         if let Some((&last, _)) = stored.last_key_value() {
             for offset in start..=last {
@@ -244,7 +247,7 @@ impl Naive {
     }
 
     /// The ticket, the start, and each offset's state and count.
-    pub(super) fn next_write(&mut self) -> Option<(u64, i64, BTreeMap<i64, (i8, i16)>)> {
+    pub(super) fn next_write(&mut self) -> Option<(u64, i64, Stored)> {
         if self.out.is_some() || !self.wanted {
             return None;
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::naive::{Is, Naive};
+use super::naive::{Is, Naive, Stored};
 use crate::partition::{
     AckBatch, Acquire, Settings, SharePartition, StateBatch, StoredState, Ticket, Write,
 };
@@ -116,7 +116,7 @@ struct Subject {
     last_read: (i64, Vec<(i64, i64)>),
     out: Option<Write>,
     stored_start: i64,
-    stored: BTreeMap<i64, (i8, i16)>,
+    stored: Stored,
     /// Offsets that were accepted, by the ticket that is waited for.
     waiting: BTreeMap<Ticket, Vec<i64>>,
     /// A member was told that these are accepted.
@@ -407,8 +407,8 @@ fn state_batch(offset: i64, (delivery_state, delivery_count): (i8, i16)) -> Stat
     }
 }
 
-fn slots(batches: &[StateBatch]) -> BTreeMap<i64, (i8, i16)> {
-    let mut slots = BTreeMap::new();
+fn slots(batches: &[StateBatch]) -> Stored {
+    let mut slots = Stored::new();
     for batch in batches {
         for offset in batch.first_offset..=batch.last_offset {
             let of = (batch.delivery_state, batch.delivery_count);

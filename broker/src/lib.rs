@@ -18,4 +18,5 @@ pub mod process;
 pub mod producers;
 pub mod replication;
 pub mod shard;
+pub mod share;
 mod transactions;

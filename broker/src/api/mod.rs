@@ -25,6 +25,9 @@ mod reassignments;
 mod rules;
 mod seen;
 pub mod session;
+mod share_acknowledge;
+mod share_asked;
+mod share_fetch;
 mod topic_partitions;
 mod topics;
 pub(crate) mod transactions;
@@ -38,7 +41,7 @@ use bytes::BytesMut;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Encodable, HeaderVersion};
 use net::ParseError;
-use net::connection::{Handler, Request, Slot};
+use net::connection::{ConnectionInfo, Handler, Request, Slot};
 use net::registry;
 use net::response::Response;
 
@@ -142,6 +145,8 @@ impl Api {
             }
             69 => self.respond(request, slot, |q, _| groups_show::describe_consumer(shard, q)).await,
             75 => self.respond(request, slot, async |q, _| topic_partitions::answer(shard, q)).await,
+            78 => share_fetch::handle(shard, request, slot).await,
+            79 => self.respond(request, slot, |q, _| share_acknowledge::answer(shard, q)).await,
             80 => self.respond(request, slot, |q, _| quorum::add(shard, q)).await,
             81 => self.respond(request, slot, |q, _| quorum::remove(shard, q)).await,
             key => slot.close(format!("API {key} is advertised but not served")),
@@ -175,5 +180,9 @@ impl Handler for Api {
         } else {
             slot.close(format!("API {key} version {version} is not served"));
         }
+    }
+
+    fn ended(&self, connection: &ConnectionInfo) {
+        self.shard.share_connection_ended(connection.id);
     }
 }

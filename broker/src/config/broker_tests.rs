@@ -289,6 +289,13 @@ fn every_field_comes_from_its_layer() {
             consumer_protocol: true,
         },
         groups: group::Settings::default(),
+        share: ShareConfig {
+            lock_ms: 30_000,
+            max_deliveries: 5,
+            max_in_flight: 2000,
+            max_sessions: 2000,
+            max_members: 200,
+        },
         verify_transactions: true,
         transactions: txn::Settings::default(),
     };

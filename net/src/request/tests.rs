@@ -68,6 +68,8 @@ fn round_trip_of(api: &ApiRange) -> RoundTrip {
         "ListPartitionReassignments" => round_trip::<ListPartitionReassignmentsRequest>,
         "DescribeCluster" => round_trip::<DescribeClusterRequest>,
         "DescribeTopicPartitions" => round_trip::<DescribeTopicPartitionsRequest>,
+        "ShareFetch" => round_trip::<ShareFetchRequest>,
+        "ShareAcknowledge" => round_trip::<ShareAcknowledgeRequest>,
         other => panic!("{other} is advertised and has no line in this test"),
     }
 }

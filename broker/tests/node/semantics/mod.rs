@@ -23,6 +23,7 @@ mod produce;
 mod refused_topics;
 mod retention;
 mod sessions;
+pub mod shares;
 mod times;
 mod topics;
 pub mod transactions;

@@ -44,6 +44,7 @@ use crate::partition::{Partition, PartitionId};
 use crate::peers::Peers;
 use crate::replication::Replication;
 use crate::share::Shares;
+use crate::share_state::Gathered;
 use crate::transactions::MarkerSender;
 use metadata::{Image, ResourceType};
 use reads::RemoteWaits;
@@ -148,6 +149,8 @@ pub struct Shard {
     pub(crate) peers: Peers,
     /// Ends of transactions on their way to other nodes.
     pub(crate) markers: MarkerSender,
+    /// Questions to share coordinators on their way to other nodes.
+    pub(crate) share_states: Gathered,
 }
 
 impl Shard {

@@ -214,6 +214,7 @@ impl Shard {
             shares: Shares::default(),
             peers: Peers::default(),
             markers: MarkerSender::default(),
+            share_states: crate::share_state::Gathered::default(),
             router,
             drives: RefCell::new(drives),
             owners: RefCell::default(),

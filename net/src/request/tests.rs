@@ -70,6 +70,11 @@ fn round_trip_of(api: &ApiRange) -> RoundTrip {
         "DescribeTopicPartitions" => round_trip::<DescribeTopicPartitionsRequest>,
         "ShareFetch" => round_trip::<ShareFetchRequest>,
         "ShareAcknowledge" => round_trip::<ShareAcknowledgeRequest>,
+        "InitializeShareGroupState" => round_trip::<InitializeShareGroupStateRequest>,
+        "ReadShareGroupState" => round_trip::<ReadShareGroupStateRequest>,
+        "WriteShareGroupState" => round_trip::<WriteShareGroupStateRequest>,
+        "DeleteShareGroupState" => round_trip::<DeleteShareGroupStateRequest>,
+        "ReadShareGroupStateSummary" => round_trip::<ReadShareGroupStateSummaryRequest>,
         other => panic!("{other} is advertised and has no line in this test"),
     }
 }

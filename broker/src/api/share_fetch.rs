@@ -202,12 +202,13 @@ async fn gather(shard: &Rc<Shard>, asked: &Asked, planned: &[Planned], deadline:
         let mut permit = memory.acquire(grant).await;
         let left = || deadline.saturating_duration_since(rt::time::now());
         let over = || left().is_zero() || shard.is_stopping() || planned.is_empty();
-        let measure = asked.min_bytes > 1 && !over();
+        let mut measure = asked.min_bytes > 1 && !over();
         let mut reads = read_round(shard, asked, planned, (grant, measure)).await;
         let sum = |reads: &[ShareRead]| reads.iter().map(ShareRead::size).sum::<usize>();
         let wrong = |reads: &[ShareRead]| reads.iter().any(|read| read.records.is_err());
         if measure && !wrong(&reads) && sum(&reads) >= asked.min_bytes.min(grant) {
-            reads = read_round(shard, asked, planned, (grant, false)).await;
+            measure = false;
+            reads = read_round(shard, asked, planned, (grant, measure)).await;
         }
         let total = sum(&reads);
         let enough = !measure && total > 0;

@@ -88,7 +88,7 @@ pub fn initialize_request(
         .with_topic_id(topic.id)
         .with_partitions(vec![partition]);
     InitializeShareGroupStateRequest::default()
-        .with_group_id(GroupId(text(group)))
+        .with_group_id(text(group))
         .with_topics(vec![topic])
 }
 

@@ -115,8 +115,13 @@ pub static ADVERTISED: &[ApiRange] = &[
     ApiRange::new(68, "ConsumerGroupHeartbeat", 0, 1, 0),
     ApiRange::new(69, "ConsumerGroupDescribe", 0, 1, 0),
     ApiRange::new(75, "DescribeTopicPartitions", 0, 0, 0),
+    ApiRange::new(76, "ShareGroupHeartbeat", 1, 1, 0),
+    ApiRange::new(77, "ShareGroupDescribe", 1, 1, 0),
     ApiRange::new(80, "AddRaftVoter", 0, 0, 0),
     ApiRange::new(81, "RemoveRaftVoter", 0, 0, 0),
+    ApiRange::new(90, "DescribeShareGroupOffsets", 0, 0, 0),
+    ApiRange::new(91, "AlterShareGroupOffsets", 0, 0, 0),
+    ApiRange::new(92, "DeleteShareGroupOffsets", 0, 0, 0),
 ];
 
 /// The row of an API, if this broker has it.
@@ -182,7 +187,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_have_no_row() {
-        for key in [-1, 4, 7, 17, 76, i16::MAX] {
+        for key in [-1, 4, 7, 17, 82, i16::MAX] {
             assert_eq!(lookup(key), None);
         }
         assert!(ADVERTISED.iter().all(|api| lookup(api.key) == Some(api)));

@@ -209,7 +209,7 @@ impl State {
                 let alter = |group: &mut ShareGroup| {
                     run(step, id, |step| group.begin_alteration(step, &request))
                 };
-                ShareReply::Altered(group.map(alter).map_err(Into::into))
+                ShareReply::Altered(group.and_then(alter).map_err(Into::into))
             }
             ShareAsk::DeleteOffsets(request) => {
                 let group = self.empty_share_mut(id);

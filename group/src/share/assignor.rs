@@ -167,9 +167,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// The members with their wishes, and how many partitions each topic has.
+    type Round = (Vec<(u8, u8)>, Vec<u8>);
+
     /// Members with what each wants (bits for topics), assigned again and again while topics grow and
     /// members come, go and change their minds.
-    fn check(steps: &[(Vec<(u8, u8)>, Vec<u8>)]) -> Result<(), TestCaseError> {
+    fn check(steps: &[Round]) -> Result<(), TestCaseError> {
         let mut had: BTreeMap<String, Partitions> = BTreeMap::new();
         for (members, sizes) in steps {
             let assignable: Partitions = (1u128..)
@@ -252,7 +255,7 @@ mod tests {
 
     fn step(
         wish: impl Strategy<Value = u8> + Clone,
-    ) -> impl Strategy<Value = (Vec<(u8, u8)>, Vec<u8>)> {
+    ) -> impl Strategy<Value = Round> {
         let members = prop::collection::vec((0u8..32, wish), 1..20);
         (members, prop::collection::vec(0u8..9, 4))
     }

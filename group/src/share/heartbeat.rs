@@ -13,6 +13,8 @@ use crate::Asker;
 use crate::assign::Partitions;
 use crate::consumer::Refusal;
 
+/// When a member comes again that waits for its partitions, in milliseconds; sooner, if it always does.
+const SOON_MS: i32 = 500;
 /// The longest string of a record's key, in bytes.
 const LONGEST: usize = i16::MAX as usize;
 
@@ -97,9 +99,18 @@ impl ShareGroup {
         let mut response = ShareGroupHeartbeatResponse::default()
             .with_member_id(Some(text(id)))
             .with_member_epoch(at.epoch)
-            .with_heartbeat_interval_ms(step.settings.heartbeat_interval_ms);
+            .with_heartbeat_interval_ms(self.heartbeat_interval_ms(step));
         response.assignment = tells.then(|| assignment(&at.assigned));
         Ok(response)
+    }
+
+    /// When a member is to come again: soon, while its partitions may have their states at any moment.
+    fn heartbeat_interval_ms(&self, step: &Step<'_, '_>) -> i32 {
+        let set = step.settings.heartbeat_interval_ms;
+        match self.is_initializing(step.world.now.mono_ms) {
+            true => set.min(SOON_MS),
+            false => set,
+        }
     }
 
     /// Whether there is room for a member, or it is there already.

@@ -21,6 +21,7 @@ use super::record::{Named, States};
 use super::{Change, ShareGroup, Step};
 use crate::ask::{ShareAltered, ShareOffsetsDeleted, ShareStart, ShareTopic};
 use crate::assign::Partitions;
+use crate::consumer::Refusal;
 use crate::{Effect, NO_START_OFFSET};
 
 /// How long nothing may be heard of a state that is being made, until it is tried again; in milliseconds.
@@ -74,15 +75,26 @@ impl ShareGroup {
         step.effects.push(effect);
     }
 
+    /// Whether states that were asked for may be there soon.
+    pub(super) fn is_initializing(&self, now_ms: u64) -> bool {
+        self.asked_ms.values().any(|at| now_ms < at + RETRY_MS)
+    }
+
+    /// What the record takes of what is in it, about.
+    fn known_bytes(&self) -> usize {
+        let States {
+            initializing,
+            initialized,
+            ..
+        } = &self.states;
+        bytes_of(initializing.values().chain(initialized.values()))
+    }
+
     /// The partitions that want a state, as many as the record has room for.
     fn lacking(&self, step: &Step<'_, '_>) -> BTreeMap<Uuid, Named> {
         let now = step.world.now.mono_ms;
         let states = &self.states;
-        let known = states
-            .initializing
-            .values()
-            .chain(states.initialized.values());
-        let mut bytes = bytes_of(known);
+        let mut bytes = self.known_bytes();
         let mut lacking = BTreeMap::new();
         for name in self.wanted.keys() {
             let Some(Topic { id, partitions }) = step.world.topics.by_name(name) else {
@@ -244,11 +256,14 @@ impl ShareGroup {
     }
 
     /// Begins to put partitions to other offsets, those of them that there are.
+    ///
+    /// # Errors
+    /// They are too many.
     pub(super) fn begin_alteration(
         &mut self,
         step: &mut Step<'_, '_>,
         request: &AlterShareGroupOffsetsRequest,
-    ) -> ShareAltered {
+    ) -> Result<ShareAltered, Refusal> {
         let mut answer = ShareAltered {
             state_epoch: self.epoch,
             ..ShareAltered::default()
@@ -272,8 +287,14 @@ impl ShareGroup {
                 named.partitions.insert(one.partition_index);
             }
         }
+        if self.known_bytes() + bytes_of(begun.values()) > step.record_max {
+            return Err(Refusal::new(
+                ResponseError::InvalidRequest,
+                "The group has more partitions than a record can have.",
+            ));
+        }
         self.begin(step, begun);
-        answer
+        Ok(answer)
     }
 
     /// Forgets topics that are no more; the share coordinator does so by itself.

@@ -123,7 +123,7 @@ fn partitions_are_given_out_once_they_have_a_state() {
     let mut rig = Rig::new();
     let first = rig.share_beat("a", 0, Some(&["t"]));
     assert_eq!((first.error_code, first.member_epoch), (0, 1));
-    assert_eq!(first.heartbeat_interval_ms, 5_000);
+    assert_eq!(first.heartbeat_interval_ms, 500, "there may be news soon");
     assert_eq!(assigned(&first), Some(Partitions::new()));
     assert!(matches!(
         &rig.effects[..],
@@ -133,7 +133,7 @@ fn partitions_are_given_out_once_they_have_a_state() {
     assert_eq!(assigned(&rig.share_beat("a", 1, None)), None);
     assert_eq!(rig.states_are_made(true), 1);
     let second = rig.share_beat("a", 1, None);
-    assert_eq!(second.member_epoch, 2);
+    assert_eq!((second.member_epoch, second.heartbeat_interval_ms), (2, 5_000));
     assert_eq!(count(&assigned(&second).unwrap()), 8);
     // Heartbeats that change nothing write nothing.
     let written = rig.log.len();
@@ -267,8 +267,9 @@ fn what_a_group_sets_for_itself_is_in_force() {
         ..Settings::default()
     };
     let mut rig = Rig::with(settings);
-    let answer = rig.share_beat("a", 0, Some(&["t"]));
-    assert_eq!(answer.heartbeat_interval_ms, 6_000);
+    rig.share_beat("a", 0, Some(&["t"]));
+    rig.states_are_made(true);
+    assert_eq!(rig.share_beat("a", 1, None).heartbeat_interval_ms, 6_000);
     rig.pass(49_999);
     assert_eq!(rig.shared().members.len(), 1);
     rig.pass(1);

@@ -23,6 +23,7 @@ mod produce;
 mod refused_topics;
 mod retention;
 mod sessions;
+pub mod share_groups;
 mod times;
 mod topics;
 pub mod transactions;

@@ -86,8 +86,13 @@ const KAFKA: [(i16, RangeInclusive<i16>); 45] = [
     (68, 0..=1),
     (69, 0..=1),
     (75, 0..=0),
+    (76, 1..=1),
+    (77, 1..=1),
     (80, 0..=0),
     (81, 0..=0),
+    (90, 0..=0),
+    (91, 0..=0),
+    (92, 0..=0),
 ];
 
 // Section 1.1: least versions as Kafka's, Produce told from 0, nothing that is not there.
@@ -194,7 +199,7 @@ impl Exercise<'_> {
             75 => self.describe_topic_partitions(version),
             80 => self.add_raft_voter(version),
             81 => self.remove_raft_voter(version),
-            key => panic!("API {key} is advertised and not exercised"),
+            key => self.run_share(key, version),
         }
     }
 

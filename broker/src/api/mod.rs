@@ -43,8 +43,10 @@ use net::ParseError;
 use net::connection::{Handler, Request, Slot};
 use net::registry;
 use net::response::Response;
+use share::state::{Initialize, WriteState};
 
 use crate::shard::Shard;
+use crate::share_state::{Delete, ReadIn, Summarize};
 
 /// `authorized_operations` where they were not asked for, or nobody keeps any.
 const NO_OPERATIONS: i32 = i32::MIN;
@@ -151,6 +153,11 @@ impl Api {
             77 => self.respond(request, slot, |q, _| groups_share::describe(shard, q)).await,
             80 => self.respond(request, slot, |q, _| quorum::add(shard, q)).await,
             81 => self.respond(request, slot, |q, _| quorum::remove(shard, q)).await,
+            83 => self.respond(request, slot, |q, _| shard.share_states_here::<Initialize>(q)).await,
+            84 => self.respond(request, slot, |q, _| shard.share_states_here::<ReadIn>(q)).await,
+            85 => self.respond(request, slot, |q, _| shard.share_states_here::<WriteState>(q)).await,
+            86 => self.respond(request, slot, |q, _| shard.share_states_here::<Delete>(q)).await,
+            87 => self.respond(request, slot, |q, _| shard.share_states_here::<Summarize>(q)).await,
             90 => self.respond(request, slot, |q, _| groups_share_offsets::describe(shard, q)).await,
             91 => self.respond(request, slot, |q, _| groups_share_offsets::alter(shard, q)).await,
             92 => self.respond(request, slot, |q, _| groups_share_offsets::delete(shard, q)).await,

@@ -1,10 +1,11 @@
 """A member of a consumer group, which says what happens to it in the form of Kafka's VerifiableConsumer: one JSON object a line
 (see ../suite/members.py). It commits what it has read after every poll, and leaves on SIGTERM.
 
-    member.py (confluent|kafka-python) --bootstrap HOST:PORT --group G --topic T,… [--protocol classic|consumer] …
+    member.py (confluent|kafka-python|aiokafka) --bootstrap HOST:PORT --group G --topic T,… [--protocol classic|consumer] …
 """
 
 import argparse
+import asyncio
 import json
 import signal
 import sys
@@ -17,7 +18,7 @@ SPEAKING = threading.Lock()
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library", choices=("confluent", "kafka-python"))
+    parser.add_argument("library", choices=("confluent", "kafka-python", "aiokafka"))
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--group", required=True)
     parser.add_argument("--topic", required=True, help="with commas; librdkafka takes one that begins with ^ for a pattern")
@@ -125,10 +126,48 @@ def kafka_python(args) -> None:
     consumer.close()
 
 
+async def aio(args) -> None:
+    from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+    from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+    from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+    from aiokafka.errors import KafkaError
+
+    class Listener(ConsumerRebalanceListener):
+        async def on_partitions_revoked(self, revoked):
+            say("partitions_revoked", partitions=places(revoked))
+
+        async def on_partitions_assigned(self, assigned):
+            say("partitions_assigned", partitions=places(assigned))
+
+    assignors = {"range": RangePartitionAssignor, "roundrobin": RoundRobinPartitionAssignor}
+    options = {"partition_assignment_strategy": [assignors[args.assignor]]} if args.assignor else {}
+    options |= {"session_timeout_ms": args.session_timeout, "heartbeat_interval_ms": min(3000, args.session_timeout // 3)} if args.session_timeout else {}
+    options |= {"group_instance_id": args.instance} if args.instance else {}
+    consumer = AIOKafkaConsumer(bootstrap_servers=args.bootstrap, group_id=args.group, enable_auto_commit=False, auto_offset_reset="earliest", **options)
+    consumer.subscribe(topics=args.topic.split(","), listener=Listener())
+    await consumer.start()
+    say("startup_complete")
+    while not STOPPING.is_set():
+        ends = {}
+        for at, messages in (await consumer.getmany(timeout_ms=200)).items():
+            for message in messages:
+                told_of_record(args, at.topic, at.partition, message.offset, message.value)
+                ends[at.topic, at.partition] = message.offset + 1
+        if ends:
+            failed = None
+            try:
+                await consumer.commit()
+            except KafkaError as error:
+                failed = error
+            told_of_commit(ends, failed)
+    await consumer.stop()
+
+
 def main() -> None:
     args = arguments()
     signal.signal(signal.SIGTERM, lambda *_: STOPPING.set())
-    {"confluent": confluent, "kafka-python": kafka_python}[args.library](args)
+    members = {"confluent": confluent, "kafka-python": kafka_python, "aiokafka": lambda args: asyncio.run(aio(args))}
+    members[args.library](args)
     say("shutdown_complete")
 
 

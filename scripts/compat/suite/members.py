@@ -15,8 +15,8 @@ from suite.install import HERE
 from suite.kit import Kit, expect
 from suite.process import CheckFailed
 
-LIBRARIES = ("java", "confluent", "kafka-python", "franz")
-# What the libraries of the consumer protocol (KIP-848) are; kafka-python has none.
+LIBRARIES = ("java", "confluent", "kafka-python", "aiokafka", "franz")
+# What the libraries of the consumer protocol (KIP-848) are.
 WITH_CONSUMER_PROTOCOL = ("java", "confluent", "franz")
 WAIT_SECONDS = 60
 JAVA_ASSIGNORS = {"range": "RangeAssignor", "roundrobin": "RoundRobinAssignor", "cooperative-sticky": "CooperativeStickyAssignor"}
@@ -47,23 +47,17 @@ def _java(kit: Kit, group: str, topic: str, protocol: str, assignor: str, instan
     return argv + (["--session-timeout", str(session_ms)] if session_ms and protocol == "classic" else [])
 
 
-class Member:
-    """One member from start to end, and what it has said."""
+class Teller:
+    """A program that says a JSON object a line, from start to end, and what it has said."""
 
-    def __init__(self, kit: Kit, library: str, group: str, topic: str, *, protocol: str = "classic", assignor: str = "", instance: str = "",
-                 session_ms: int = 0):
+    def __init__(self, kit: Kit, library: str, argv: list[str], stdin: int = subprocess.DEVNULL):
         self.library = library
-        self.assigned: set[int] = set()
-        self.records: list[tuple[int, int, str]] = []  # partition, offset, value
-        self.committed: dict[int, int] = {}
-        self.changes: list[tuple[str, set[int]]] = []  # name of the event, partitions
         self.ended = False
         self._changed = threading.Condition()
-        argv = command(kit, library, group, topic, protocol, assignor, instance, session_ms)
         kit.log.write(f"$ {' '.join(argv)}")
         self.log = kit.log.path.with_name(f"{kit.log.path.stem}-{library}-{time.monotonic_ns()}.log")
         with self.log.open("ab") as errors:
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True)
+            self.process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=errors, text=True)
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
 
@@ -80,24 +74,16 @@ class Member:
             self._changed.notify_all()
 
     def _heard(self, said: dict) -> None:
-        name = said["name"]
-        if name in ("partitions_assigned", "partitions_revoked", "partitions_lost"):
-            partitions = {at["partition"] for at in said.get("partitions") or []}
-            self.changes.append((name, partitions))
-            self.assigned = self.assigned | partitions if name == "partitions_assigned" else self.assigned - partitions
-        elif name == "record_data":
-            self.records.append((said["partition"], said["offset"], said["value"]))
-        elif name == "offsets_committed" and said["success"]:
-            self.committed |= {at["partition"]: at["offset"] for at in said["offsets"]}
+        raise NotImplementedError
 
-    def values(self) -> list[str]:
-        with self._changed:
-            return [value for _, _, value in self.records]
+    def _state(self) -> str:
+        """Where it stands, for the text of a failure."""
+        raise NotImplementedError
 
-    def wait(self, what: str, condition: Callable[["Member"], object], seconds: float = WAIT_SECONDS) -> None:
+    def wait(self, what: str, condition: Callable[["Teller"], object], seconds: float = WAIT_SECONDS) -> None:
         with self._changed:
             held = self._changed.wait_for(lambda: condition(self) or self.ended, seconds) and condition(self)
-            state = f"it has partitions {sorted(self.assigned)} and {len(self.records)} records, committed {self.committed}"
+            state = self._state()
         if not held:
             raise CheckFailed(f"the {self.library} member {'ended before' if self.ended else f'after {seconds:.0f} s, not'}: {what}; {state}{self._words()}")
 
@@ -121,6 +107,36 @@ class Member:
         self.process.kill()
         self.process.wait()
         self._reader.join(WAIT_SECONDS)
+
+
+class Member(Teller):
+    """One member of a consumer group."""
+
+    def __init__(self, kit: Kit, library: str, group: str, topic: str, *, protocol: str = "classic", assignor: str = "", instance: str = "",
+                 session_ms: int = 0):
+        self.assigned: set[int] = set()
+        self.records: list[tuple[int, int, str]] = []  # partition, offset, value
+        self.committed: dict[int, int] = {}
+        self.changes: list[tuple[str, set[int]]] = []  # name of the event, partitions
+        super().__init__(kit, library, command(kit, library, group, topic, protocol, assignor, instance, session_ms))
+
+    def _heard(self, said: dict) -> None:
+        name = said["name"]
+        if name in ("partitions_assigned", "partitions_revoked", "partitions_lost"):
+            partitions = {at["partition"] for at in said.get("partitions") or []}
+            self.changes.append((name, partitions))
+            self.assigned = self.assigned | partitions if name == "partitions_assigned" else self.assigned - partitions
+        elif name == "record_data":
+            self.records.append((said["partition"], said["offset"], said["value"]))
+        elif name == "offsets_committed" and said["success"]:
+            self.committed |= {at["partition"]: at["offset"] for at in said["offsets"]}
+
+    def _state(self) -> str:
+        return f"it has partitions {sorted(self.assigned)} and {len(self.records)} records, committed {self.committed}"
+
+    def values(self) -> list[str]:
+        with self._changed:
+            return [value for _, _, value in self.records]
 
 
 class Members:

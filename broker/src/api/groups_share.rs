@@ -67,7 +67,10 @@ pub(super) async fn ask(
     group: &str,
     ask: ShareAsk,
 ) -> Result<ShareReply, CoordinatorError> {
-    match shard.ask_group(group, Ask::Share(group.to_owned(), ask)).await? {
+    match shard
+        .ask_group(group, Ask::Share(group.to_owned(), ask))
+        .await?
+    {
         Reply::Share(reply) => Ok(reply),
         other => stray(&other),
     }

@@ -91,10 +91,11 @@ async fn describe_one(
         let id = id.unwrap_or_default();
         let rows = partitions.iter().map(|partition| {
             // Where nothing is known, that is no error, as with OffsetFetch.
-            let (offset, epoch) = found.get(&one(&id, partition)).map_or(
-                (NO_START_OFFSET, 0),
-                |summary| (summary.start_offset, summary.leader_epoch),
-            );
+            let (offset, epoch) = found
+                .get(&one(&id, partition))
+                .map_or((NO_START_OFFSET, 0), |summary| {
+                    (summary.start_offset, summary.leader_epoch)
+                });
             DescribeShareGroupOffsetsResponsePartition::default()
                 .with_partition_index(*partition)
                 .with_start_offset(offset)

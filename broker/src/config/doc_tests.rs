@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::def::{Def, Effect};
-use super::node::{OWN, env_name};
 use super::group::GROUP_ROWS;
+use super::node::{OWN, env_name};
 use super::topic::{TOPIC_ROWS, TopicRow};
 use super::{broker, topic};
 use crate::cli::exit;

@@ -27,7 +27,7 @@ macro_rules! groups {
 }
 
 /// Every group setting.
-pub static GROUP_ROWS: &[TopicRow] = groups! {
+pub(crate) static GROUP_ROWS: &[TopicRow] = groups! {
     ["consumer.heartbeat.interval.ms", Int, "5000", AtLeast(1), Honoured, "Heartbeat of a consumer group's member."]
         from ["group.consumer.heartbeat.interval.ms"];
     ["consumer.session.timeout.ms", Int, "45000", AtLeast(1), Honoured, "Session of a consumer group's member."]

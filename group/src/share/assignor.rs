@@ -253,9 +253,7 @@ mod tests {
         Ok(())
     }
 
-    fn step(
-        wish: impl Strategy<Value = u8> + Clone,
-    ) -> impl Strategy<Value = Round> {
+    fn step(wish: impl Strategy<Value = u8> + Clone) -> impl Strategy<Value = Round> {
         let members = prop::collection::vec((0u8..32, wish), 1..20);
         (members, prop::collection::vec(0u8..9, 4))
     }

@@ -133,7 +133,10 @@ fn partitions_are_given_out_once_they_have_a_state() {
     assert_eq!(assigned(&rig.share_beat("a", 1, None)), None);
     assert_eq!(rig.states_are_made(true), 1);
     let second = rig.share_beat("a", 1, None);
-    assert_eq!((second.member_epoch, second.heartbeat_interval_ms), (2, 5_000));
+    assert_eq!(
+        (second.member_epoch, second.heartbeat_interval_ms),
+        (2, 5_000)
+    );
     assert_eq!(count(&assigned(&second).unwrap()), 8);
     // Heartbeats that change nothing write nothing.
     let written = rig.log.len();

@@ -39,6 +39,9 @@ use crate::semantics::records::{
 use crate::semantics::share_groups::{
     alter_offsets_request, delete_offsets_request, describe_offsets_request, share_request,
 };
+use crate::semantics::share_states::{
+    delete_state_request, initialize_request, read_request, summary_request, write_request,
+};
 use crate::semantics::transactions::{
     add_request, end_request, marker_request, offsets_request as txn_offsets_request,
     producers_request,
@@ -243,6 +246,11 @@ fn share_group_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     sample(samples, |_| {
         delete_offsets_request(&group(), &[&topic.name])
     });
+    sample(samples, |_| initialize_request(&group(), topic.id));
+    sample(samples, |_| read_request(&group(), topic.id));
+    sample(samples, |_| write_request(&group(), topic.id));
+    sample(samples, |_| summary_request(&group(), topic.id));
+    sample(samples, |_| delete_state_request(&group(), topic.id));
 }
 
 fn transaction_samples(topic: &Topic, samples: &mut Vec<Sample>) {

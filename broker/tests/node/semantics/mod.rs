@@ -24,6 +24,7 @@ mod refused_topics;
 mod retention;
 mod sessions;
 pub mod share_groups;
+pub mod share_states;
 mod times;
 mod topics;
 pub mod transactions;

@@ -110,7 +110,10 @@ pub fn assigned(
     loop {
         assert_eq!(answer.error_code, 0, "{:?}", answer.error_message);
         let epoch = answer.member_epoch;
-        let topics = answer.assignment.iter().flat_map(|all| &all.topic_partitions);
+        let topics = answer
+            .assignment
+            .iter()
+            .flat_map(|all| &all.topic_partitions);
         if topics.map(|topic| topic.partitions.len()).sum::<usize>() == partitions {
             return epoch;
         }
@@ -165,13 +168,19 @@ fn members_share_and_are_shown() {
     assert_eq!(described[0].group_state.as_str(), "Stable");
     assert_eq!(described[0].assignor_name.as_str(), "simple");
     let given = &described[0].members[0].assignment.topic_partitions[0];
-    assert_eq!((given.topic_id, given.topic_name.as_str()), (topic.id, &*topic.name));
+    assert_eq!(
+        (given.topic_id, given.topic_name.as_str()),
+        (topic.id, &*topic.name)
+    );
 
     let list = ListGroupsRequest::default().with_types_filter(vec![text("Share")]);
     let listed = connection.call(5, &list).groups;
     let row = listed.iter().find(|row| row.group_id == group);
     let row = row.expect("it is listed");
-    assert_eq!((row.group_type.as_str(), row.protocol_type.as_str()), ("share", "share"));
+    assert_eq!(
+        (row.group_type.as_str(), row.protocol_type.as_str()),
+        ("share", "share")
+    );
     let joined = connection.call(9, &join_request(&group, ""));
     assert_eq!(joined.error_code, INCONSISTENT_GROUP_PROTOCOL);
 
@@ -203,13 +212,18 @@ fn a_group_without_members_is_put_to_other_offsets() {
     assert_eq!(codes, [0, UNKNOWN_TOPIC_OR_PARTITION]);
     assert_eq!(begins(&mut connection, &group, None), [(0, 5), (1, -1)]);
     let some = Some((&*topic.name, &[0, 1, 9][..]));
-    assert_eq!(begins(&mut connection, &group, some), [(0, 5), (1, -1), (9, -1)]);
+    assert_eq!(
+        begins(&mut connection, &group, some),
+        [(0, 5), (1, -1), (9, -1)]
+    );
     let none = Some(("there-is-none", &[0][..]));
     assert_eq!(begins(&mut connection, &group, none), [(0, -1)]);
 
     let forgotten = connection.call(0, &forget);
     let rows = forgotten.responses.iter();
-    let codes: Vec<_> = rows.map(|row| (row.topic_name.as_str(), row.error_code)).collect();
+    let codes: Vec<_> = rows
+        .map(|row| (row.topic_name.as_str(), row.error_code))
+        .collect();
     let expected = [
         (&*topic.name, 0),
         ("there-is-none", UNKNOWN_TOPIC_OR_PARTITION),
@@ -255,9 +269,18 @@ fn groups_have_settings_of_their_own() {
         let row = rows.find(|row| row.name.as_str() == name);
         row.map(|row| (row.value.as_deref().unwrap_or_default(), row.config_source))
     };
-    assert_eq!(row("share.auto.offset.reset"), Some(("earliest", FROM_GROUP)));
-    assert_eq!(row("share.heartbeat.interval.ms"), Some(("6000", FROM_GROUP)));
-    assert_eq!(row("share.isolation.level"), Some(("read_uncommitted", FROM_DEFAULT)));
+    assert_eq!(
+        row("share.auto.offset.reset"),
+        Some(("earliest", FROM_GROUP))
+    );
+    assert_eq!(
+        row("share.heartbeat.interval.ms"),
+        Some(("6000", FROM_GROUP))
+    );
+    assert_eq!(
+        row("share.isolation.level"),
+        Some(("read_uncommitted", FROM_DEFAULT))
+    );
     let epoch = assigned(&mut connection, &group, "m", &topic.name, 1);
     let again = share_request(&group, "m", epoch, None);
     assert_eq!(connection.call(1, &again).heartbeat_interval_ms, 6000);
@@ -269,6 +292,7 @@ impl Exercise<'_> {
         match key {
             76 => self.share_heartbeat(),
             77 => self.share_describe(version),
+            83..=87 => self.share_states(version),
             90 => self.describe_share_offsets(version),
             91 => self.alter_share_offsets(version),
             92 => self.delete_share_offsets(version),
@@ -305,7 +329,10 @@ impl Exercise<'_> {
         let request = describe_offsets_request(&group, Some((&self.topic.name, &[1])));
         let answer = self.connection.call(version, &request);
         let row = &answer.groups[0].topics[0].partitions[0];
-        assert_eq!((row.partition_index, row.start_offset, row.error_code), (1, -1, 0));
+        assert_eq!(
+            (row.partition_index, row.start_offset, row.error_code),
+            (1, -1, 0)
+        );
     }
 
     fn alter_share_offsets(&mut self, version: i16) {

@@ -19,9 +19,5 @@ pub mod producers;
 pub mod replication;
 pub mod shard;
 pub mod share;
-#[expect(
-    dead_code,
-    reason = "those who ask are the APIs of share groups, which are being built"
-)]
 mod share_state;
 mod transactions;

@@ -117,6 +117,8 @@ pub static ADVERTISED: &[ApiRange] = &[
     ApiRange::new(68, "ConsumerGroupHeartbeat", 0, 1, 0),
     ApiRange::new(69, "ConsumerGroupDescribe", 0, 1, 0),
     ApiRange::new(75, "DescribeTopicPartitions", 0, 0, 0),
+    ApiRange::new(76, "ShareGroupHeartbeat", 1, 1, 0),
+    ApiRange::new(77, "ShareGroupDescribe", 1, 1, 0),
     ApiRange::new(SHARE_FETCH, "ShareFetch", 1, 1, 0),
     ApiRange::new(79, "ShareAcknowledge", 1, 1, 0),
     ApiRange::new(80, "AddRaftVoter", 0, 0, 0),
@@ -126,6 +128,9 @@ pub static ADVERTISED: &[ApiRange] = &[
     ApiRange::new(85, "WriteShareGroupState", 0, 0, 0),
     ApiRange::new(86, "DeleteShareGroupState", 0, 0, 0),
     ApiRange::new(87, "ReadShareGroupStateSummary", 0, 0, 0),
+    ApiRange::new(90, "DescribeShareGroupOffsets", 0, 0, 0),
+    ApiRange::new(91, "AlterShareGroupOffsets", 0, 0, 0),
+    ApiRange::new(92, "DeleteShareGroupOffsets", 0, 0, 0),
 ];
 
 /// The row of an API, if this broker has it.

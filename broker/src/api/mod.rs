@@ -13,6 +13,8 @@ pub mod error;
 mod fetch;
 mod groups;
 mod groups_offsets;
+mod groups_share;
+mod groups_share_offsets;
 mod groups_show;
 mod list_offsets;
 mod log_dirs;
@@ -147,6 +149,11 @@ impl Api {
             }
             69 => self.respond(request, slot, |q, _| groups_show::describe_consumer(shard, q)).await,
             75 => self.respond(request, slot, async |q, _| topic_partitions::answer(shard, q)).await,
+            76 => {
+                let asker = groups::asker(&request);
+                self.respond(request, slot, |q, _| groups_share::beat(shard, asker, q)).await;
+            }
+            77 => self.respond(request, slot, |q, _| groups_share::describe(shard, q)).await,
             78 => share_fetch::handle(shard, request, slot).await,
             79 => self.respond(request, slot, |q, _| share_acknowledge::answer(shard, q)).await,
             80 => self.respond(request, slot, |q, _| quorum::add(shard, q)).await,
@@ -156,6 +163,9 @@ impl Api {
             85 => self.respond(request, slot, |q, _| shard.share_states_here::<WriteState>(q)).await,
             86 => self.respond(request, slot, |q, _| shard.share_states_here::<Delete>(q)).await,
             87 => self.respond(request, slot, |q, _| shard.share_states_here::<Summarize>(q)).await,
+            90 => self.respond(request, slot, |q, _| groups_share_offsets::describe(shard, q)).await,
+            91 => self.respond(request, slot, |q, _| groups_share_offsets::alter(shard, q)).await,
+            92 => self.respond(request, slot, |q, _| groups_share_offsets::delete(shard, q)).await,
             key => slot.close(format!("API {key} is advertised but not served")),
         }
     }

@@ -9,3 +9,4 @@ mod offsets;
 mod records;
 mod requests;
 mod rig;
+mod share;

@@ -36,6 +36,12 @@ use crate::semantics::groups::{
 use crate::semantics::records::{
     Topic, batch, fetch_request, new_topic, produce_request, topic_name, wanted,
 };
+use crate::semantics::share_groups::{
+    alter_offsets_request, delete_offsets_request, describe_offsets_request, share_request,
+};
+use crate::semantics::share_states::{
+    delete_state_request, initialize_request, read_request, summary_request, write_request,
+};
 use crate::semantics::shares::member::{
     acknowledge_request as share_acknowledge, fetch_request as share_fetch,
 };
@@ -228,6 +234,28 @@ fn group_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     sample(samples, |_| delete_request(&group(), &topic.name, &[0]));
 }
 
+fn share_group_samples(topic: &Topic, samples: &mut Vec<Sample>) {
+    let group = || GroupId(text("mutant-share"));
+    sample(samples, |_| {
+        share_request(&group(), "m", 0, Some(&[&topic.name]))
+    });
+    sample(samples, |_| {
+        ShareGroupDescribeRequest::default().with_group_ids(vec![group()])
+    });
+    sample(samples, |_| describe_offsets_request(&group(), None));
+    sample(samples, |_| {
+        alter_offsets_request(&group(), &topic.name, &[(0, 3)])
+    });
+    sample(samples, |_| {
+        delete_offsets_request(&group(), &[&topic.name])
+    });
+    sample(samples, |_| initialize_request(&group(), topic.id));
+    sample(samples, |_| read_request(&group(), topic.id));
+    sample(samples, |_| write_request(&group(), topic.id));
+    sample(samples, |_| summary_request(&group(), topic.id));
+    sample(samples, |_| delete_state_request(&group(), topic.id));
+}
+
 fn transaction_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     let producer = || (TransactionalId(text("mutant")), ProducerId(0x5050_5050), 1);
     sample(samples, |v| add_request(v, &producer(), &topic.name, &[0]));
@@ -352,6 +380,7 @@ fn no_length_count_or_number_in_any_request_harms_the_broker() {
     admin_samples(&victim.topic, &mut samples);
     asking_samples(&victim.topic, &mut samples);
     group_samples(&victim.topic, &mut samples);
+    share_group_samples(&victim.topic, &mut samples);
     transaction_samples(&victim.topic, &mut samples);
     share_samples(&victim.topic, &mut samples);
     cluster_samples(&victim.topic, &mut samples);

@@ -23,6 +23,8 @@ mod produce;
 mod refused_topics;
 mod retention;
 mod sessions;
+pub mod share_groups;
+pub mod share_states;
 pub mod shares;
 mod times;
 mod topics;

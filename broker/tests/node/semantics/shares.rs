@@ -4,6 +4,7 @@
 use super::node::{Node, shared};
 use super::records::{Topic, batch, create, store};
 use super::transactions;
+use super::versions::Exercise;
 use super::wire::{Connection, FOR_EVER};
 use crate::harness::{Options, cores};
 use member::{ACCEPT, GAP, Member, REJECT, RELEASE, group_of};
@@ -26,6 +27,22 @@ fn shared_topic(connection: &mut Connection, batches: &[usize]) -> (Topic, Strin
     }
     let group = group_of(connection, &topic, 1);
     (topic, group)
+}
+
+impl Exercise<'_> {
+    pub(super) fn share_fetch(&mut self) {
+        let group = group_of(self.connection, self.topic, 1);
+        let mut member = Member::new(shared().connect(), &group, self.topic);
+        assert_eq!(member.fetch(FOR_EVER), [(0, 9, 1)]);
+        assert_eq!(member.lock_timeout_ms, 30_000);
+    }
+
+    pub(super) fn share_acknowledge(&mut self) {
+        let group = group_of(self.connection, self.topic, 1);
+        let mut member = Member::new(shared().connect(), &group, self.topic);
+        assert_eq!(member.fetch(FOR_EVER), [(0, 9, 1)]);
+        assert_eq!(member.acknowledge(&[(0, 9, &[ACCEPT])]), 0);
+    }
 }
 
 #[test]

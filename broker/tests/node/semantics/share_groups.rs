@@ -292,7 +292,9 @@ impl Exercise<'_> {
         match key {
             76 => self.share_heartbeat(),
             77 => self.share_describe(version),
-            83..=87 => self.share_states(version),
+            83..=85 => self.store_share_state(),
+            86 => self.delete_share_state(version),
+            87 => self.read_share_state_summary(version),
             90 => self.describe_share_offsets(version),
             91 => self.alter_share_offsets(version),
             92 => self.delete_share_offsets(version),

@@ -163,7 +163,15 @@ fn share_groups_are_shown_reset_and_deleted() {
     assert_eq!(described["members"][0]["member"], "m");
     assert_eq!(described["partitions"][1]["member"], "m");
     assert_eq!(described["partitions"][0]["committed"], Value::Null);
-    let place_of = ["reset", &group, "--topic", &topic.name, "--to", "3", "--yes"];
+    let place_of = [
+        "reset",
+        &group,
+        "--topic",
+        &topic.name,
+        "--to",
+        "3",
+        "--yes",
+    ];
     assert!(failed(&node, &place_of).contains("stop them first"));
     assert!(failed(&node, &["delete", &group, "--yes"]).contains("NON_EMPTY_GROUP"));
 
@@ -175,7 +183,11 @@ fn share_groups_are_shown_reset_and_deleted() {
     assert_eq!(place(&node, &group, 1), (0, 0, 0));
     let some = format!("{}:0", topic.name);
     assert!(failed(&node, &["delete", &group, "--topic", &some, "--yes"]).contains("together"));
-    assert!(ottla(&node, &["delete", &group, "--topic", &topic.name, "--yes"]).status.success());
+    assert!(
+        ottla(&node, &["delete", &group, "--topic", &topic.name, "--yes"])
+            .status
+            .success()
+    );
     let described = told(&node, &["describe", &group, "--json"]).remove(0);
     assert_eq!(described["partitions"], Value::Array(Vec::new()));
     assert!(ottla(&node, &["delete", &group, "--yes"]).status.success());

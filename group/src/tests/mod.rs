@@ -10,3 +10,4 @@ mod records;
 mod requests;
 mod rig;
 mod share;
+mod share_chaos;

@@ -39,8 +39,9 @@ use crate::semantics::records::{
 use crate::semantics::share_groups::{
     alter_offsets_request, delete_offsets_request, describe_offsets_request, share_request,
 };
-use crate::semantics::share_states::{
-    delete_state_request, initialize_request, read_request, summary_request, write_request,
+use crate::semantics::share_state::{
+    delete_request as delete_state_request, initialize_request, read_request, share_key,
+    summary_request, write_request,
 };
 use crate::semantics::shares::member::{
     acknowledge_request as share_acknowledge, fetch_request as share_fetch,
@@ -249,11 +250,6 @@ fn share_group_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     sample(samples, |_| {
         delete_offsets_request(&group(), &[&topic.name])
     });
-    sample(samples, |_| initialize_request(&group(), topic.id));
-    sample(samples, |_| read_request(&group(), topic.id));
-    sample(samples, |_| write_request(&group(), topic.id));
-    sample(samples, |_| summary_request(&group(), topic.id));
-    sample(samples, |_| delete_state_request(&group(), topic.id));
 }
 
 fn transaction_samples(topic: &Topic, samples: &mut Vec<Sample>) {
@@ -281,7 +277,7 @@ fn transaction_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     });
 }
 
-fn share_samples(topic: &Topic, samples: &mut Vec<Sample>) {
+fn shared_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     let who = ("mutant", "AAAAAAAAAAAAAAAAAAAAAA");
     sample(samples, |_| {
         let said = share_fetch_request::AcknowledgementBatch::default()
@@ -334,6 +330,17 @@ fn cluster_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     });
 }
 
+fn share_samples(topic: &Topic, samples: &mut Vec<Sample>) {
+    let key = || share_key("mutant", topic.id, 0);
+    sample(samples, |_| initialize_request(&key(), 1, 0));
+    sample(samples, |_| read_request(&key(), 1));
+    sample(samples, |_| {
+        write_request(&key(), (1, 1), 0, &[(0, 3, 0, 1), (4, 5, 2, 1)])
+    });
+    sample(samples, |_| delete_state_request(&key()));
+    sample(samples, |_| summary_request(&key()));
+}
+
 /// What may be answered after a time that the request says: Fetch, JoinGroup, SyncGroup, ShareFetch.
 const MAY_WAIT: [i16; 4] = [FETCH, 11, 14, SHARE_FETCH];
 
@@ -382,8 +389,9 @@ fn no_length_count_or_number_in_any_request_harms_the_broker() {
     group_samples(&victim.topic, &mut samples);
     share_group_samples(&victim.topic, &mut samples);
     transaction_samples(&victim.topic, &mut samples);
-    share_samples(&victim.topic, &mut samples);
+    shared_samples(&victim.topic, &mut samples);
     cluster_samples(&victim.topic, &mut samples);
+    share_samples(&victim.topic, &mut samples);
     assert_eq!(
         samples.len(),
         2 * ADVERTISED.len(),

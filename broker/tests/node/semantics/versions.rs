@@ -42,7 +42,7 @@ pub(super) struct Exercise<'a> {
 }
 
 /// What clients of Kafka 4.1 find, key by key; the least version is that which is told.
-const KAFKA: [(i16, RangeInclusive<i16>); 47] = [
+const KAFKA: [(i16, RangeInclusive<i16>); 57] = [
     (0, 0..=13),
     (1, 4..=18),
     (2, 1..=10),
@@ -544,28 +544,6 @@ impl Exercise<'_> {
         let request = UnregisterBrokerRequest::default().with_broker_id(BrokerId(99));
         // BROKER_ID_NOT_REGISTERED
         assert_eq!(self.connection.call(version, &request).error_code, 102);
-    }
-
-    fn add_raft_voter(&mut self, version: i16) {
-        let request = AddRaftVoterRequest::default()
-            .with_cluster_id(None)
-            .with_voter_id(1);
-        // DUPLICATE_VOTER
-        assert_eq!(self.connection.call(version, &request).error_code, 126);
-    }
-
-    fn remove_raft_voter(&mut self, version: i16) {
-        let request = RemoveRaftVoterRequest::default().with_cluster_id(None);
-        let unknown = request.clone().with_voter_id(99);
-        // VOTER_NOT_FOUND
-        assert_eq!(self.connection.call(version, &unknown).error_code, 127);
-        let elsewhere = unknown.with_cluster_id(Some(text("another")));
-        // INCONSISTENT_CLUSTER_ID
-        assert_eq!(self.connection.call(version, &elsewhere).error_code, 104);
-        if !against_another() {
-            let last = request.with_voter_id(1);
-            assert_eq!(self.connection.call(version, &last).error_code, 42);
-        }
     }
 
     fn list_partition_reassignments(&mut self, version: i16) {

@@ -3,18 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kafka_protocol::messages::initialize_share_group_state_request::{
-    InitializeStateData, PartitionData as InitializePartition,
-};
 use kafka_protocol::messages::share_acknowledge_request as acknowledge;
 use kafka_protocol::messages::share_fetch_request as fetch;
 use kafka_protocol::messages::share_fetch_response::PartitionData;
 use kafka_protocol::messages::*;
-use share::state::ShareKey;
 use uuid::Uuid;
 
 use super::super::node::unique;
 use super::super::records::{PLENTY, Topic, spans};
+use super::super::share_state::{find_request, initialize_request, share_key};
 use super::super::wire::{Connection, text};
 
 /// Nothing is there.
@@ -44,14 +41,8 @@ fn pause() {
 pub fn group_of(connection: &mut Connection, topic: &Topic, partitions: i32) -> String {
     let group = unique("shares");
     for index in 0..partitions {
-        let key = ShareKey {
-            group_id: group.clone(),
-            topic_id: topic.id,
-            partition: index,
-        };
-        let find = FindCoordinatorRequest::default()
-            .with_key_type(2)
-            .with_coordinator_keys(vec![text(&key.to_string())]);
+        let key = share_key(&group, topic.id, index);
+        let find = find_request(&key.to_string());
         loop {
             let found = connection.call(6, &find).coordinators.remove(0);
             if found.error_code == 0 {
@@ -60,7 +51,7 @@ pub fn group_of(connection: &mut Connection, topic: &Topic, partitions: i32) -> 
             assert!(is_passing(found.error_code), "{found:?}");
             pause();
         }
-        let request = initialize_request(&group, topic, index);
+        let request = initialize_request(&key, 1, 0);
         loop {
             let mut answer = connection.call(0, &request);
             let row = answer.results.remove(0).partitions.remove(0);
@@ -72,24 +63,6 @@ pub fn group_of(connection: &mut Connection, topic: &Topic, partitions: i32) -> 
         }
     }
     group
-}
-
-/// An InitializeShareGroupState request.
-pub fn initialize_request(
-    group: &str,
-    topic: &Topic,
-    index: i32,
-) -> InitializeShareGroupStateRequest {
-    let partition = InitializePartition::default()
-        .with_partition(index)
-        .with_state_epoch(1)
-        .with_start_offset(0);
-    let topic = InitializeStateData::default()
-        .with_topic_id(topic.id)
-        .with_partitions(vec![partition]);
-    InitializeShareGroupStateRequest::default()
-        .with_group_id(text(group))
-        .with_topics(vec![topic])
 }
 
 /// A ShareFetch request for these partitions of a topic.
@@ -164,16 +137,11 @@ impl Member {
     /// One without a session.
     pub fn new(connection: Connection, group: &str, topic: &Topic) -> Self {
         // As Kafka's consumers make theirs: 16 bytes in base64.
-        let key = ShareKey {
-            group_id: String::new(),
-            topic_id: Uuid::new_v4(),
-            partition: 0,
-        };
-        let key = key.to_string();
+        let id = share_key("", Uuid::new_v4(), 0).to_string();
         Self {
             connection,
             group: group.to_owned(),
-            id: key.split(':').nth(1).expect("an id").to_owned(),
+            id: id.split(':').nth(1).expect("an id").to_owned(),
             topic: topic.clone(),
             index: 0,
             epoch: 0,

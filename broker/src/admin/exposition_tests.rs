@@ -74,19 +74,23 @@ fn shard(number: usize) -> ShardReport {
                 rebalances: 4,
             },
         },
-        shares: ShareReport {
-            counts: ShareCounts {
-                delivered: 50,
-                accepted: 30,
-                released: 10,
-                rejected: 5,
-                writes: 8,
-                failed_writes: 1,
-            },
-            sessions: (2, 6),
-            partitions: 3,
-            in_flight: 17,
+        shares: shares(),
+    }
+}
+
+fn shares() -> ShareReport {
+    ShareReport {
+        counts: ShareCounts {
+            delivered: 50,
+            accepted: 30,
+            released: 10,
+            rejected: 5,
+            writes: 8,
+            failed_writes: 1,
         },
+        sessions: (2, 6),
+        partitions: 3,
+        in_flight: 17,
     }
 }
 

@@ -73,6 +73,7 @@ fn shard(number: usize) -> ShardReport {
                 expirations: 2,
                 rebalances: 4,
             },
+            transactions: transactions(),
         },
         shares: shares(),
     }
@@ -91,6 +92,16 @@ fn shares() -> ShareReport {
         sessions: (2, 6),
         partitions: 3,
         in_flight: 17,
+    }
+}
+
+fn transactions() -> txn::Figures {
+    txn::Figures {
+        states: [("Ongoing", 3)].into(),
+        committed: 50,
+        aborted: 12,
+        fenced: 5,
+        timed_out: 6,
     }
 }
 

@@ -18,4 +18,9 @@ pub mod process;
 pub mod producers;
 pub mod replication;
 pub mod shard;
+#[expect(
+    dead_code,
+    reason = "those who ask are the APIs of share groups, which are being built"
+)]
+mod share_state;
 mod transactions;

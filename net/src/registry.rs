@@ -117,6 +117,11 @@ pub static ADVERTISED: &[ApiRange] = &[
     ApiRange::new(75, "DescribeTopicPartitions", 0, 0, 0),
     ApiRange::new(80, "AddRaftVoter", 0, 0, 0),
     ApiRange::new(81, "RemoveRaftVoter", 0, 0, 0),
+    ApiRange::new(83, "InitializeShareGroupState", 0, 0, 0),
+    ApiRange::new(84, "ReadShareGroupState", 0, 0, 0),
+    ApiRange::new(85, "WriteShareGroupState", 0, 0, 0),
+    ApiRange::new(86, "DeleteShareGroupState", 0, 0, 0),
+    ApiRange::new(87, "ReadShareGroupStateSummary", 0, 0, 0),
 ];
 
 /// The row of an API, if this broker has it.

@@ -53,6 +53,11 @@ pub(crate) fn of(key: i16) -> Option<&'static Kind> {
         75 => &DESCRIBE_TOPIC_PARTITIONS,
         80 => &ADD_RAFT_VOTER,
         81 => &REMOVE_RAFT_VOTER,
+        83 => &INITIALIZE_SHARE_GROUP_STATE,
+        84 => &READ_SHARE_GROUP_STATE,
+        85 => &WRITE_SHARE_GROUP_STATE,
+        86 => &DELETE_SHARE_GROUP_STATE,
+        87 => &READ_SHARE_GROUP_STATE_SUMMARY,
         _ => return None,
     };
     Some(shape)
@@ -809,4 +814,104 @@ static REMOVE_RAFT_VOTER: Kind = Struct(&[
     Field::new(Fixed(4)),
     // VoterDirectoryId
     Field::new(Fixed(16)),
+]);
+
+static INITIALIZE_SHARE_GROUP_STATE: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // Topics
+    Field::new(List(&Struct(&[
+        // TopicId
+        Field::new(Fixed(16)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // Partition
+            Field::new(Fixed(4)),
+            // StateEpoch
+            Field::new(Fixed(4)),
+            // StartOffset
+            Field::new(Fixed(8)),
+        ]))),
+    ]))),
+]);
+
+static READ_SHARE_GROUP_STATE: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // Topics
+    Field::new(List(&Struct(&[
+        // TopicId
+        Field::new(Fixed(16)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // Partition
+            Field::new(Fixed(4)),
+            // LeaderEpoch
+            Field::new(Fixed(4)),
+        ]))),
+    ]))),
+]);
+
+static WRITE_SHARE_GROUP_STATE: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // Topics
+    Field::new(List(&Struct(&[
+        // TopicId
+        Field::new(Fixed(16)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // Partition
+            Field::new(Fixed(4)),
+            // StateEpoch
+            Field::new(Fixed(4)),
+            // LeaderEpoch
+            Field::new(Fixed(4)),
+            // StartOffset
+            Field::new(Fixed(8)),
+            // StateBatches
+            Field::new(List(&Struct(&[
+                // FirstOffset
+                Field::new(Fixed(8)),
+                // LastOffset
+                Field::new(Fixed(8)),
+                // DeliveryState
+                Field::new(Fixed(1)),
+                // DeliveryCount
+                Field::new(Fixed(2)),
+            ]))),
+        ]))),
+    ]))),
+]);
+
+static DELETE_SHARE_GROUP_STATE: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // Topics
+    Field::new(List(&Struct(&[
+        // TopicId
+        Field::new(Fixed(16)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // Partition
+            Field::new(Fixed(4)),
+        ]))),
+    ]))),
+]);
+
+static READ_SHARE_GROUP_STATE_SUMMARY: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // Topics
+    Field::new(List(&Struct(&[
+        // TopicId
+        Field::new(Fixed(16)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // Partition
+            Field::new(Fixed(4)),
+            // LeaderEpoch
+            Field::new(Fixed(4)),
+        ]))),
+    ]))),
 ]);

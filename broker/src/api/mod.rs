@@ -41,8 +41,10 @@ use net::ParseError;
 use net::connection::{Handler, Request, Slot};
 use net::registry;
 use net::response::Response;
+use share::state::{Initialize, WriteState};
 
 use crate::shard::Shard;
+use crate::share_state::{Delete, ReadIn, Summarize};
 
 /// `authorized_operations` where they were not asked for, or nobody keeps any.
 const NO_OPERATIONS: i32 = i32::MIN;
@@ -144,6 +146,11 @@ impl Api {
             75 => self.respond(request, slot, async |q, _| topic_partitions::answer(shard, q)).await,
             80 => self.respond(request, slot, |q, _| quorum::add(shard, q)).await,
             81 => self.respond(request, slot, |q, _| quorum::remove(shard, q)).await,
+            83 => self.respond(request, slot, |q, _| shard.share_states_here::<Initialize>(q)).await,
+            84 => self.respond(request, slot, |q, _| shard.share_states_here::<ReadIn>(q)).await,
+            85 => self.respond(request, slot, |q, _| shard.share_states_here::<WriteState>(q)).await,
+            86 => self.respond(request, slot, |q, _| shard.share_states_here::<Delete>(q)).await,
+            87 => self.respond(request, slot, |q, _| shard.share_states_here::<Summarize>(q)).await,
             key => slot.close(format!("API {key} is advertised but not served")),
         }
     }

@@ -33,6 +33,14 @@ pub struct CoordinatorConfig {
     pub offsets_topic: InternalTopic,
     /// `__transaction_state`.
     pub transactions_topic: InternalTopic,
+    /// `__share_group_state`.
+    pub share_topic: InternalTopic,
+    /// `share.coordinator.state.topic.compression.codec`.
+    pub share_compression: Compression,
+    /// `share.coordinator.write.timeout.ms`: as [`commit_timeout_ms`](Self::commit_timeout_ms), for the share coordinator.
+    pub share_commit_timeout_ms: u64,
+    /// `share.coordinator.load.buffer.size`: as [`load_step`](Self::load_step), for the share coordinator.
+    pub share_load_step: usize,
     /// Whether `group.coordinator.rebalance.protocols` has `consumer`.
     pub consumer_protocol: bool,
 }
@@ -40,17 +48,11 @@ pub struct CoordinatorConfig {
 impl CoordinatorConfig {
     /// The settings in force.
     pub(super) fn resolve(layers: &Layers<'_>) -> Result<Self, ConfigError> {
-        let name = "offsets.topic.compression.codec";
-        let codec = Compression::from_code(number(layers, name)?);
         let protocols = text(layers, "group.coordinator.rebalance.protocols")?;
         Ok(Self {
             commit_timeout_ms: number(layers, "offsets.commit.timeout.ms")?,
             load_step: number(layers, "offsets.load.buffer.size")?,
-            offsets_compression: codec.map_err(|error| ConfigError::Invalid {
-                name: name.to_owned(),
-                value: text(layers, name).unwrap_or_default().to_owned(),
-                why: error.to_string(),
-            })?,
+            offsets_compression: compression(layers, "offsets.topic.compression.codec")?,
             offsets_topic: InternalTopic {
                 partitions: number(layers, "offsets.topic.num.partitions")?,
                 replication_factor: number(layers, "offsets.topic.replication.factor")?,
@@ -63,9 +65,34 @@ impl CoordinatorConfig {
                 min_isr: Some(number(layers, "transaction.state.log.min.isr")?),
                 segment_bytes: number(layers, "transaction.state.log.segment.bytes")?,
             },
+            share_topic: InternalTopic {
+                partitions: number(layers, "share.coordinator.state.topic.num.partitions")?,
+                replication_factor: number(
+                    layers,
+                    "share.coordinator.state.topic.replication.factor",
+                )?,
+                min_isr: Some(number(layers, "share.coordinator.state.topic.min.isr")?),
+                segment_bytes: number(layers, "share.coordinator.state.topic.segment.bytes")?,
+            },
+            share_compression: compression(
+                layers,
+                "share.coordinator.state.topic.compression.codec",
+            )?,
+            share_commit_timeout_ms: number(layers, "share.coordinator.write.timeout.ms")?,
+            share_load_step: number(layers, "share.coordinator.load.buffer.size")?,
             consumer_protocol: split_list(protocols).any(|protocol| protocol == "consumer"),
         })
     }
+}
+
+/// The codec that a setting names by its number.
+fn compression(layers: &Layers<'_>, name: &'static str) -> Result<Compression, ConfigError> {
+    let codec = Compression::from_code(number(layers, name)?);
+    codec.map_err(|error| ConfigError::Invalid {
+        name: name.to_owned(),
+        value: text(layers, name).unwrap_or_default().to_owned(),
+        why: error.to_string(),
+    })
 }
 
 /// Those of the coordinator of groups.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use coordinator::Core;
+use share::state::ShareStates;
 
 use super::{Coordinators, Internal, Table};
 use crate::config::BrokerConfig;
@@ -46,6 +47,22 @@ impl Kind for txn::Transactions {
         match effect {
             txn::Effect::Write(markers) => shard.write_markers(markers),
         }
+    }
+}
+
+impl Kind for ShareStates {
+    const TOPIC: Internal = Internal::ShareGroupState;
+
+    fn settings(_: &BrokerConfig, _: i32) {}
+
+    fn table(all: &Coordinators) -> &Table<Self> {
+        &all.share_states
+    }
+
+    fn dropped(_: &Coordinators, _: &Self) {}
+
+    fn perform(_: &Rc<Shard>, effect: Self::Effect) {
+        match effect {}
     }
 }
 

@@ -43,6 +43,7 @@ use crate::coordinator::Coordinators;
 use crate::partition::{Partition, PartitionId};
 use crate::peers::Peers;
 use crate::replication::Replication;
+use crate::share_state::Gathered;
 use crate::transactions::MarkerSender;
 use metadata::{Image, ResourceType};
 use reads::RemoteWaits;
@@ -146,6 +147,8 @@ pub struct Shard {
     pub(crate) peers: Peers,
     /// Ends of transactions on their way to other nodes.
     pub(crate) markers: MarkerSender,
+    /// Questions to share coordinators on their way to other nodes.
+    pub(crate) share_states: Gathered,
 }
 
 impl Shard {

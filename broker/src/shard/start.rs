@@ -212,6 +212,7 @@ impl Shard {
             coordinators: Coordinators::default(),
             peers: Peers::default(),
             markers: MarkerSender::default(),
+            share_states: crate::share_state::Gathered::default(),
             router,
             drives: RefCell::new(drives),
             owners: RefCell::default(),

@@ -68,6 +68,11 @@ fn round_trip_of(api: &ApiRange) -> RoundTrip {
         "ListPartitionReassignments" => round_trip::<ListPartitionReassignmentsRequest>,
         "DescribeCluster" => round_trip::<DescribeClusterRequest>,
         "DescribeTopicPartitions" => round_trip::<DescribeTopicPartitionsRequest>,
+        "InitializeShareGroupState" => round_trip::<InitializeShareGroupStateRequest>,
+        "ReadShareGroupState" => round_trip::<ReadShareGroupStateRequest>,
+        "WriteShareGroupState" => round_trip::<WriteShareGroupStateRequest>,
+        "DeleteShareGroupState" => round_trip::<DeleteShareGroupStateRequest>,
+        "ReadShareGroupStateSummary" => round_trip::<ReadShareGroupStateSummaryRequest>,
         other => panic!("{other} is advertised and has no line in this test"),
     }
 }

@@ -53,14 +53,23 @@ pub(super) const ROWS: &[BrokerRow] = rows! {
     Fixed ["group.share.max.record.lock.duration.ms", Int, "60000", Within(30000, 3600000), Stored, "Its most."];
     Fixed ["group.share.partition.max.record.locks", Int, "2000", Within(100, 10000), Stored,
            "How many records of a partition are locked."];
-    Fixed ["share.coordinator.state.topic.num.partitions", Int, "50", AtLeast(1), Stored,
+    Fixed ["share.coordinator.state.topic.num.partitions", Int, "50", AtLeast(1), Honoured,
            "Partitions of __share_group_state."];
-    Fixed ["share.coordinator.state.topic.replication.factor", Short, "3", AtLeast(1), Stored,
-           "Replicas of __share_group_state."];
-    Fixed ["share.coordinator.state.topic.min.isr", Short, "2", AtLeast(1), Stored,
+    Fixed ["share.coordinator.state.topic.replication.factor", Short, "3", AtLeast(1), Honoured,
+           "Replicas of __share_group_state, as far as there are nodes."];
+    Fixed ["share.coordinator.state.topic.min.isr", Short, "2", AtLeast(1), Honoured,
            "min.insync.replicas of __share_group_state."];
-    Fixed ["share.coordinator.state.topic.segment.bytes", Int, "104857600", AtLeast(1), Stored,
+    Fixed ["share.coordinator.state.topic.segment.bytes", Int, "104857600", AtLeast(1), Honoured,
            "Segment size of __share_group_state."];
+    Fixed ["share.coordinator.state.topic.compression.codec", Int, "0", Within(0, 4), Honoured,
+           "Codec of __share_group_state."];
+    Fixed ["share.coordinator.write.timeout.ms", Int, "5000", AtLeast(1), Honoured,
+           "How long storing what changed of a share-partition may take."];
+    Fixed ["share.coordinator.load.buffer.size", Int, "5242880", AtLeast(1), Honoured,
+           "How much of its log a share coordinator reads at a time when it takes over."];
+    Fixed ["share.coordinator.snapshot.update.records.per.snapshot", Int, "500", Within(0, 500), Stored,
+           "Updates between two snapshots; only snapshots are written here."];
+    Fixed ["share.coordinator.append.linger.ms", Int, "5", AtLeast(0), Stored, "How long a write gathers others."];
     Fixed ["share.coordinator.threads", Int, "1", AtLeast(1), Stored, "Threads of the share coordinator."];
     Fixed ["transaction.state.log.num.partitions", Int, "50", AtLeast(1), Honoured, "Partitions of __transaction_state."];
     Fixed ["transaction.state.log.replication.factor", Short, "3", AtLeast(1), Honoured,

@@ -72,7 +72,18 @@ fn shard(number: usize) -> ShardReport {
                 expirations: 2,
                 rebalances: 4,
             },
+            transactions: transactions(),
         },
+    }
+}
+
+fn transactions() -> txn::Figures {
+    txn::Figures {
+        states: [("Ongoing", 3)].into(),
+        committed: 50,
+        aborted: 12,
+        fenced: 5,
+        timed_out: 6,
     }
 }
 

@@ -137,3 +137,33 @@ async fn send_some<Q: Question>(shard: &Rc<Shard>, node: i32, group: &str, asked
         drop(one.answer.send(answer));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_request_has_a_share_partition_once_and_not_too_many() {
+        let waiting = |partition| Waiting {
+            of: TopicIdPartition {
+                topic_id: Uuid::from_u128(1),
+                partition,
+            },
+            question: Summarize,
+            answer: oneshot().0,
+        };
+        let asked = (0..3).chain([1, 1]).chain(0..1_100).map(waiting);
+        let together = requests(asked.collect());
+        let of = |request: &Vec<Waiting<Summarize>>| {
+            let partitions = request.iter().map(|one| one.of.partition);
+            partitions.collect::<Vec<_>>()
+        };
+        let lengths: Vec<_> = together.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [3, 1, 2, 500, 500, 99]);
+        assert_eq!(of(&together[0]), [0, 1, 2]);
+        assert_eq!(of(&together[2]), [1, 0]);
+        assert!(of(&together[3]).into_iter().eq(1..501));
+    }
+}

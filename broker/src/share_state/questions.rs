@@ -92,3 +92,89 @@ fn result<A>(code: i16, answer: A) -> Result<A, ResponseError> {
         Some(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fmt::Debug;
+
+    use bytes::BytesMut;
+    use kafka_protocol::protocol::{Decodable, Encodable};
+    use share::partition::{StateBatch, StoredState};
+    use share::state::{Initialize, Summary, WriteState};
+
+    use super::*;
+
+    fn over_the_wire<M: Encodable + Decodable>(message: &M, version: i16) -> M {
+        let mut bytes = BytesMut::new();
+        message.encode(&mut bytes, version).unwrap();
+        M::decode(&mut bytes.freeze(), version).unwrap()
+    }
+
+    /// What is asked and answered comes over, for two partitions of a topic and one of another.
+    fn comes_over<Q>(asked: [Q; 3], answer: Q::Answer)
+    where
+        Q: Question + Debug,
+        Q::Request: Decodable,
+        Q::Response: Decodable + Encodable,
+        Q::Answer: PartialEq + Debug,
+    {
+        let of = [(7, 2), (7, 0), (9, 1)].map(|(id, index)| partition(Uuid::from_u128(id), index));
+        let asked: Vec<_> = of.into_iter().zip(asked).collect();
+        let request = over_the_wire(&Q::request("group", asked.clone()), Q::VERSION);
+        let (group, read) = Q::read(request);
+        assert_eq!(group, "group");
+        assert_eq!(format!("{read:?}"), format!("{asked:?}"));
+        let fenced = Err(ResponseError::FencedStateEpoch);
+        let answers = of.into_iter().zip([Ok(answer.clone()), fenced, Ok(answer)]);
+        let answers: Vec<_> = answers.collect();
+        let response = over_the_wire(&Q::response(answers.clone()), Q::VERSION);
+        assert_eq!(Q::answers(response), answers.into_iter().collect());
+    }
+
+    fn batch(first_offset: i64, delivery_state: i8) -> StateBatch {
+        StateBatch {
+            first_offset,
+            last_offset: first_offset + 4,
+            delivery_state,
+            delivery_count: 3,
+        }
+    }
+
+    #[test]
+    fn changes_come_over() {
+        let with = |state_epoch| Initialize {
+            state_epoch,
+            start_offset: 40 - i64::from(state_epoch),
+        };
+        comes_over([with(1), with(2), with(-1)], ());
+        let write = |state_epoch| WriteState {
+            state_epoch,
+            leader_epoch: state_epoch + 1,
+            start_offset: -1,
+            batches: vec![batch(5, 2), batch(20, 4)],
+        };
+        comes_over([write(1), write(2), write(-1)], ());
+        comes_over([Delete; 3], ());
+    }
+
+    #[test]
+    fn what_is_stored_comes_over() {
+        let stored = StoredState {
+            state_epoch: 4,
+            start_offset: 5,
+            batches: vec![batch(5, 2), batch(20, 0)],
+        };
+        comes_over(
+            [1, 2, 3].map(|leader_epoch| ReadIn { leader_epoch }),
+            stored,
+        );
+        let summary = Summary {
+            state_epoch: 4,
+            leader_epoch: 9,
+            start_offset: 5,
+        };
+        comes_over([Summarize; 3], summary);
+    }
+}

@@ -36,6 +36,10 @@ use crate::semantics::groups::{
 use crate::semantics::records::{
     Topic, batch, fetch_request, new_topic, produce_request, topic_name, wanted,
 };
+use crate::semantics::share_state::{
+    delete_request as delete_state_request, initialize_request, read_request, share_key,
+    summary_request, write_request,
+};
 use crate::semantics::transactions::{
     add_request, end_request, marker_request, offsets_request as txn_offsets_request,
     producers_request,
@@ -288,6 +292,17 @@ fn cluster_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     });
 }
 
+fn share_samples(topic: &Topic, samples: &mut Vec<Sample>) {
+    let key = || share_key("mutant", topic.id, 0);
+    sample(samples, |_| initialize_request(&key(), 1, 0));
+    sample(samples, |_| read_request(&key(), 1));
+    sample(samples, |_| {
+        write_request(&key(), (1, 1), 0, &[(0, 3, 0, 1), (4, 5, 2, 1)])
+    });
+    sample(samples, |_| delete_state_request(&key()));
+    sample(samples, |_| summary_request(&key()));
+}
+
 /// What may be answered after a time that the request says: Fetch, JoinGroup, SyncGroup.
 const MAY_WAIT: [i16; 3] = [FETCH, 11, 14];
 
@@ -336,6 +351,7 @@ fn no_length_count_or_number_in_any_request_harms_the_broker() {
     group_samples(&victim.topic, &mut samples);
     transaction_samples(&victim.topic, &mut samples);
     cluster_samples(&victim.topic, &mut samples);
+    share_samples(&victim.topic, &mut samples);
     assert_eq!(
         samples.len(),
         2 * ADVERTISED.len(),

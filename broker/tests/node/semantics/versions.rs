@@ -42,7 +42,7 @@ pub(super) struct Exercise<'a> {
 }
 
 /// What clients of Kafka 4.1 find, key by key; the least version is that which is told.
-const KAFKA: [(i16, RangeInclusive<i16>); 45] = [
+const KAFKA: [(i16, RangeInclusive<i16>); 50] = [
     (0, 0..=13),
     (1, 4..=18),
     (2, 1..=10),
@@ -88,6 +88,11 @@ const KAFKA: [(i16, RangeInclusive<i16>); 45] = [
     (75, 0..=0),
     (80, 0..=0),
     (81, 0..=0),
+    (83, 0..=0),
+    (84, 0..=0),
+    (85, 0..=0),
+    (86, 0..=0),
+    (87, 0..=0),
 ];
 
 // Section 1.1: least versions as Kafka's, Produce told from 0, nothing that is not there.
@@ -194,6 +199,9 @@ impl Exercise<'_> {
             75 => self.describe_topic_partitions(version),
             80 => self.add_raft_voter(version),
             81 => self.remove_raft_voter(version),
+            83..=85 => self.store_share_state(),
+            86 => self.delete_share_state(version),
+            87 => self.read_share_state_summary(version),
             key => panic!("API {key} is advertised and not exercised"),
         }
     }

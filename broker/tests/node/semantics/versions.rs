@@ -42,7 +42,7 @@ pub(super) struct Exercise<'a> {
 }
 
 /// What clients of Kafka 4.1 find, key by key; the least version is that which is told.
-const KAFKA: [(i16, RangeInclusive<i16>); 50] = [
+const KAFKA: [(i16, RangeInclusive<i16>); 55] = [
     (0, 0..=13),
     (1, 4..=18),
     (2, 1..=10),

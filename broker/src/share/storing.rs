@@ -90,7 +90,10 @@ impl SharePart {
     fn note(self: &Rc<Self>, error: ResponseError, shard: &Rc<Shard>) {
         let (group, topic) = (self.group(), self.partition.topic());
         let partition = self.id().index;
-        tracing::warn!(group, topic, partition, %error, "the state of a share-partition could not be stored");
+        // What sessions give back that end with the node isn't stored anyway.
+        if !shard.is_stopping() {
+            tracing::warn!(group, topic, partition, %error, "the state of a share-partition could not be stored");
+        }
         if is_over(error) {
             shard.shares.end(self, told(error));
         }

@@ -5,6 +5,7 @@ mod failover;
 mod groups;
 mod nodes;
 mod share_state;
+mod shares;
 mod strangers;
 mod transactions;
 

@@ -39,7 +39,8 @@ class Deliveries:
         self.limit, self.lock_seconds = limit, lock_seconds
         self.records: dict[tuple[int, int], list[Delivery]] = defaultdict(list)
         self.values: dict[tuple[int, int], str] = {}
-        self._held: dict[str, dict[tuple[int, int], Delivery]] = defaultdict(dict)
+        # In the order in which they were given: answers come in that order, and a record may be given again before the last one came.
+        self._held: dict[str, dict[tuple[int, int], list[Delivery]]] = defaultdict(dict)
         self.wrong: Counter[str] = Counter()
         self.findings: list[str] = []
 
@@ -52,18 +53,20 @@ class Deliveries:
         at = partition, offset
         delivery = Delivery(holder, when, count, ack)
         self.records[at].append(delivery)
-        self._held[holder][at] = delivery
+        self._held[holder].setdefault(at, []).append(delivery)
         if self.values.setdefault(at, value) != value:
             self._found("changed", at, f"{self.values[at]!r} was there, now {value!r}")
 
     def answered(self, holder: str, partition: int, offsets: Iterable[int], when: float, error: str | None) -> None:
         for offset in offsets:
-            if delivery := self._held[holder].pop((partition, offset), None):
+            if held := self._held[holder].get((partition, offset)):
+                delivery = held.pop(0)
                 delivery.answered, delivery.error = when, error
 
     def gone(self, holder: str, when: float) -> None:
-        for delivery in self._held.pop(holder, {}).values():
-            delivery.gone = when
+        for held in self._held.pop(holder, {}).values():
+            for delivery in held:
+                delivery.gone = when
 
     # -- the judgement ------------------------------------------------------------------------------------------
 

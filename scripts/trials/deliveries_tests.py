@@ -26,6 +26,15 @@ class Finds(unittest.TestCase):
         self.assertEqual(self.judged(), {})
         self.assertEqual(self.deliveries.figures(), {"accept": 1, "again after a release": 1})
 
+    def test_answers_that_come_late(self):
+        self.give("a", 1, 1, "release")
+        self.give("a", 2, 2, "accept")
+        self.deliveries.answered("a", 0, [0], 2.5, None)
+        self.give("a", 3, 3, "accept")
+        self.deliveries.answered("a", 0, [0], 3.5, "NETWORK_EXCEPTION")
+        self.deliveries.answered("a", 0, [0], 4, None)
+        self.assertEqual(self.judged(), {})
+
     def test_nothing_where_a_lock_was_over(self):
         self.give("a", 1, 1, "accept", 15, "INVALID_RECORD_STATE")
         self.give("b", 11.5, 2, "reject", 12)

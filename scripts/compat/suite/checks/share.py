@@ -1,5 +1,6 @@
 """Share groups (KIP-932): accepting, releasing, rejecting, several members on one partition, death, time-outs, and Kafka's tools for them."""
 
+import json
 import re
 import time
 
@@ -20,7 +21,8 @@ QUIET_SECONDS = 3
 def checks(quick: bool):
     of_each = [(f"share/{library}-{name}", lambda kit, library=library, check=check: check(kit, library)) for library in LIBRARIES
                for name, check in (("acknowledges", acknowledges), ("implicit", implicit), ("killed", killed), ("lock", lock))]
-    slow = [("share/many-members", many_members), ("share/isolation", isolation)]
+    slow = [("share/many-members", many_members), ("share/isolation", isolation), ("share/verifiable-share-consumer", verifiable),
+            ("share/internal-topics", internal_topics)]
     return of_each + ([] if quick else slow) + [
         ("share/both-libraries", both_libraries),
         ("share/console-share-consumer", console),
@@ -202,6 +204,46 @@ def isolation(kit: Kit):
             time.sleep(QUIET_SECONDS)
             expect(sorted(one.values()) == sorted(wanted), f"with {level} came {one.values()} and not {wanted}")
             one.leave()
+
+
+def verifiable(kit: Kit):
+    """Kafka's VerifiableShareConsumer, which sets where its group begins, in each of its ways to acknowledge."""
+    topic = kit.topic("share-verifiable", 2)
+    values = put(kit, topic, numbered("record", 100)) + put(kit, topic, numbered("and", 100), 1)
+    for mode in ("auto", "sync", "async"):
+        args = ["--topic", topic, "--group-id", f"{topic}-{mode}", "--offset-reset-strategy", "earliest", "--acknowledgement-mode", mode, "--max-messages", 200, "--verbose"]
+        said = [json.loads(line) for line in kit.tool("org.apache.kafka.tools.VerifiableShareConsumer", *args).text.splitlines() if line.startswith("{")]
+        read = [one["value"] for one in said if one["name"] == "record_data"]
+        expect(sorted(read) == sorted(values), f"in mode {mode} it read {len(read)} records, {len(set(read))} different ones of {len(values)}")
+        acknowledged = sum(one["count"] for one in said if one["name"] == "offsets_acknowledged" and one["success"])
+        expect(acknowledged == len(values), f"in mode {mode} {acknowledged} acknowledgements of {len(values)} were taken")
+
+
+def internal_topics(kit: Kit):
+    """What is written of a share group is in Kafka's schemas: its own formatters read it."""
+    topic, group = made(kit, "internal")
+    put(kit, topic, [f"{word} {number}" for number in range(5) for word in ("accept", "reject")])
+    with Sharers(kit, group, topic) as members:
+        one = members.start("java", "value", "--commit", "sync")
+        one.wait("has answers to all", lambda one: len(one.answers) == 10)
+        put(kit, topic, ["accept one more"])
+        one.wait("has an answer to the last", lambda one: len(one.answers) == 11)
+        states = formatted(kit, "__share_group_state", "group.share.ShareGroupStateMessageFormatter", group)
+        groups = formatted(kit, "__consumer_offsets", "ShareGroupMessageFormatter", group)
+        one.leave()
+    expect(states, "the state topic has nothing of the group")
+    last = states[-1]["value"]["data"]
+    expect(last["startOffset"] in (10, 11), f"the last state is {last}")
+    kinds = {row["key"]["type"] for row in groups}
+    expect({10, 11} <= kinds, f"the groups' topic has records of types {sorted(kinds)}")
+
+
+def formatted(kit: Kit, topic: str, formatter: str, group: str) -> list[dict]:
+    """A group's records in an internal topic, those that aren't tombstones."""
+    args = ["--topic", topic, "--from-beginning", "--timeout-ms", 6000, "--formatter", f"org.apache.kafka.tools.consumer.{formatter}"]
+    said = kit.tool("org.apache.kafka.tools.consumer.ConsoleConsumer", *args, fails=None).text
+    rows = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    return [row for row in rows if row["key"]["data"].get("groupId") == group and row["value"] is not None]
 
 
 def both_libraries(kit: Kit):

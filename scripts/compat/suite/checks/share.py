@@ -242,7 +242,8 @@ def formatted(kit: Kit, topic: str, formatter: str, group: str) -> list[dict]:
     """A group's records in an internal topic, those that aren't tombstones."""
     args = ["--topic", topic, "--from-beginning", "--timeout-ms", 6000, "--formatter", f"org.apache.kafka.tools.consumer.{formatter}"]
     said = kit.tool("org.apache.kafka.tools.consumer.ConsoleConsumer", *args, fails=None).text
-    rows = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    # They are written without anything between them.
+    rows = [json.loads(line) for line in said.replace('}{"key"', '}\n{"key"').splitlines() if line.startswith("{")]
     return [row for row in rows if row["key"]["data"].get("groupId") == group and row["value"] is not None]
 
 

@@ -1,7 +1,7 @@
 """Members of a share group that accept, release and reject at random while they and the brokers are killed; and what must hold.
 
-Owns the members and what they say (compat/java/Share.java and compat/python/share.py, which write it alike); the judgement is
-trials/deliveries.py's.
+Owns the members and what they say (compat/java/Share.java, compat/python/share.py and compat/franz/share.go, which write it alike); the
+judgement is trials/deliveries.py's.
 """
 
 import json
@@ -83,9 +83,10 @@ class Trial:
         self.deaths: list[float] = []
         self.faults: list[tuple[float, float]] = []
         java = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m", "-cp", f"{installed.programs}:{installed.kafka_jars}/*", "Share"]
-        librdkafka = [str(installed.python), str(HERE / "python" / "share.py")]
-        common = ["member", "--bootstrap", cluster.bootstrap, "--group", GROUP, "--topic", TOPIC, "--ack", "random", "--max-poll", "100", "--pause-ms", "200"]
-        programs = [java] * options["java"] + [librdkafka] * options["librdkafka"]
+        librdkafka = [str(installed.python), str(HERE / "python" / "share.py"), "member"]
+        franz = [str(installed.franz), "share"]
+        common = ["--bootstrap", cluster.bootstrap, "--group", GROUP, "--topic", TOPIC, "--ack", "random", "--max-poll", "100", "--pause-ms", "200"]
+        programs = [[*java, "member"]] * options["java"] + [librdkafka] * options["librdkafka"] + [franz] * options["franz"]
         self.members = [Sharer(number, [*argv, *common, "--commit", COMMITS[number % len(COMMITS)]], self, folder) for number, argv in enumerate(programs)]
         make_topics(cluster, {TOPIC: PARTITIONS})
         settings = f"share.auto.offset.reset=earliest,share.record.lock.duration.ms={int(self.lock_seconds * 1000)}"

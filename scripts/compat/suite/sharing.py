@@ -1,5 +1,5 @@
-"""Members of share groups as processes: Kafka's own share consumer and librdkafka's, in programs written alike (../java/Share.java,
-../python/share.py).
+"""Members of share groups as processes: Kafka's own share consumer, librdkafka's and franz-go's, in programs written alike
+(../java/Share.java, ../python/share.py, ../franz/share.go).
 
 A member says a JSON object a line: startup_complete, record_data for each record with its delivery count, acknowledged for what the
 broker has answered to acknowledgements, shutdown_complete. How it acknowledges is told it:
@@ -18,13 +18,15 @@ from suite.install import HERE
 from suite.kit import Kit, expect
 from suite.members import WAIT_SECONDS, Teller
 
-LIBRARIES = ("java", "librdkafka")
+LIBRARIES = ("java", "librdkafka", "franz")
 
 
 def program(kit: Kit, library: str) -> list[str]:
     if library == "java":
-        return [*kit.jvm("128m"), "Share"]
-    return [str(kit.shared.installed.python), str(HERE / "python" / "share.py")]
+        return [*kit.jvm("128m"), "Share", "member"]
+    if library == "franz":
+        return [str(kit.shared.installed.franz), "share"]
+    return [str(kit.shared.installed.python), str(HERE / "python" / "share.py"), "member"]
 
 
 class Sharer(Teller):
@@ -33,7 +35,7 @@ class Sharer(Teller):
     def __init__(self, kit: Kit, library: str, group: str, topic: str, ack: str, *more: str):
         self.records: list[tuple[int, int, int, str]] = []  # partition, offset, delivery count, value
         self.answers: list[tuple[int, int, str | None]] = []  # partition, offset, what was wrong
-        argv = [*program(kit, library), "member", "--bootstrap", kit.bootstrap, "--group", group, "--topic", topic, "--ack", ack, *more]
+        argv = [*program(kit, library), "--bootstrap", kit.bootstrap, "--group", group, "--topic", topic, "--ack", ack, *more]
         super().__init__(kit, library, argv, subprocess.PIPE)
 
     def _heard(self, said: dict) -> None:

@@ -24,7 +24,7 @@ def checks(quick: bool):
     slow = [("share/many-members", many_members), ("share/isolation", isolation), ("share/verifiable-share-consumer", verifiable),
             ("share/internal-topics", internal_topics)]
     return of_each + ([] if quick else slow) + [
-        ("share/both-libraries", both_libraries),
+        ("share/all-libraries", all_libraries),
         ("share/console-share-consumer", console),
         ("share/share-consumer-perf-test", perf_test),
         ("share/kafka-share-groups", share_groups),
@@ -160,7 +160,8 @@ def lock(kit: Kit, library: str):
         other.wait("has them when the lock is over", lambda one: len(one.records) == len(values), 60 + seconds)
         after = time.monotonic() - had
         expect(after > seconds * 0.5, f"records with a lock of {seconds} s came again after {after:.1f} s")
-        expect(other.deliveries() == {value: [2] for value in values}, f"delivery counts are {sorted(other.deliveries().items())[:3]}")
+        # Clients fetch ahead, so that the slow one may have had them once more in between.
+        expect(sorted(other.values()) == values and all(row[2] in (2, 3) for row in other.records), f"what came are {other.records[:3]}")
         # While the other has them: once that one is done with them, to be late is no error any more.
         slow.tell("accept")
         slow.wait("is answered", lambda one: len(one.answers) == len(values))
@@ -178,7 +179,7 @@ def many_members(kit: Kit):
     values: list[str] = []
     with Sharers(kit, group, topic) as members:
         for number in range(6):
-            members.start(LIBRARIES[number % 2], "value", "--commit", "async", "--max-poll", "10", "--pause-ms", "50")
+            members.start(LIBRARIES[number % 3], "value", "--commit", "async", "--max-poll", "10", "--pause-ms", "50")
             values += put(kit, topic, numbered("accept", 200, len(values)), number % 3, batch=10)
         for number in range(3):
             members.all[number].leave()
@@ -247,20 +248,20 @@ def formatted(kit: Kit, topic: str, formatter: str, group: str) -> list[dict]:
     return [row for row in rows if row["key"]["data"].get("groupId") == group and row["value"] is not None]
 
 
-def both_libraries(kit: Kit):
-    """Members of both libraries on one partition give each other records."""
-    topic, group = made(kit, "both")
+def all_libraries(kit: Kit):
+    """Members of all libraries on one partition give each other records."""
+    topic, group = made(kit, "all")
     values, until = [], time.monotonic() + 60
     with Sharers(kit, group, topic) as members:
-        both = [members.start(library, "value", "--commit", "async", "--max-poll", "10", "--pause-ms", "20") for library in LIBRARIES]
-        while not all(one.values() for one in both) or len(values) < 400:
+        every = [members.start(library, "value", "--commit", "async", "--max-poll", "10", "--pause-ms", "20") for library in LIBRARIES]
+        while not all(one.values() for one in every) or len(values) < 400:
             values += put(kit, topic, numbered("retry", 40, len(values)), batch=10)
-            expect(time.monotonic() < until, f"they got {[len(one.values()) for one in both]} records")
+            expect(time.monotonic() < until, f"they got {[len(one.values()) for one in every]} records")
         members.await_values(set(values))
-        for one in both:
+        for one in every:
             one.wait("has an answer to all", lambda one: len(one.answers) >= len(one.records) and len(members.values()) >= 2 * len(values))
         counts: dict[str, list[int]] = {}
-        for one in both:
+        for one in every:
             one.leave()
             for value, seen in one.deliveries().items():
                 counts.setdefault(value, []).extend(seen)

@@ -218,8 +218,8 @@ impl Sessions {
         self.partitions
     }
 
-    /// Takes the session's part of a ShareFetch. A member that begins a session has lost the one it had, but keeps what it had
-    /// acquired.
+    /// Takes the session's part of a ShareFetch. A member that begins a session has lost the one it had, but
+    /// keeps what it had acquired.
     ///
     /// # Errors
     /// The request is to be answered with this and nothing of it done.
@@ -285,9 +285,9 @@ impl Sessions {
         Ok(false)
     }
 
-    /// Which partitions the answer to a request of this epoch has to have, given what came of each: a session's later answers leave
-    /// out those that have neither records nor anything new to say. Those with records are
-    /// fetched last next time.
+    /// Which partitions the answer to a request of this epoch has to have, given what came of each: a session's
+    /// later answers leave out those that have neither records nor anything new to say. Those with
+    /// records are fetched last next time.
     ///
     /// # Errors
     /// The session is gone, or another request has come since: the answer is to be this.

@@ -31,12 +31,13 @@ impl SharePartition {
             return Vec::new();
         }
         self.archive_missing(wanted.from, base);
+        self.window.advance();
         let state = State::Acquired {
             member: wanted.member,
             until: wanted.now_ms.saturating_add(self.settings.lock_ms),
         };
-        let mut left = u64::from(wanted.max_records);
-        let mut given = self.acquire_again(wanted, (base, last), state, &mut left);
+        let mut given = Vec::new();
+        let left = self.acquire_again(wanted, (base, last), state, &mut given);
         let (first, room) = (self.window.end(), self.room().min(left));
         if room > 0 && last >= first {
             let last = cut(wanted.read, first, last, room);
@@ -67,32 +68,36 @@ impl SharePartition {
         }
     }
 
-    /// Acquires records that were acquired before, by anybody.
+    /// Acquires records that were acquired before, by anybody. How many more are wanted.
     fn acquire_again(
         &mut self,
         wanted: &Acquire<'_>,
-        (base, last): (i64, i64),
+        (base, mut last): (i64, i64),
         state: State,
-        left: &mut u64,
-    ) -> Vec<(i64, i64, i16)> {
-        let mut given = Vec::new();
+        given: &mut Vec<(i64, i64, i16)>,
+    ) -> u64 {
+        let mut left = u64::from(wanted.max_records);
         for (first, run) in self.window.within(base.max(self.window.start()), last) {
-            if *left == 0 {
+            if first > last {
                 break;
             }
             if run.is_free() {
-                let last = cut(wanted.read, first, run.last, *left);
-                *left = left.saturating_sub(last.abs_diff(first) + 1);
-                given.push((first, last, run.delivery_count.saturating_add(1)));
+                if left > 0 && run.last.abs_diff(first) + 1 >= left {
+                    last =
+                        batch_end(wanted.read, first.saturating_add_unsigned(left - 1)).min(last);
+                }
+                let end = run.last.min(last);
+                left = left.saturating_sub(end.abs_diff(first) + 1);
+                given.push((first, end, run.delivery_count.saturating_add(1)));
             }
         }
-        for &(first, last, delivery_count) in &given {
+        for &(first, last, delivery_count) in given.iter() {
             self.window.update(first, last, |run: &mut Run| {
                 run.state = state;
                 run.delivery_count = delivery_count;
             });
         }
-        given
+        left
     }
 
     /// Archives what nobody may get of what was just acquired, and gives out the rest.
@@ -124,11 +129,13 @@ fn cut(read: &[(i64, i64)], first: i64, last: i64, count: u64) -> i64 {
     if last.abs_diff(first) < count {
         return last;
     }
-    let at = first.saturating_add_unsigned(count - 1);
-    match read[..read.partition_point(|&(base, _)| base <= at)].last() {
-        Some(&(_, end)) => end.max(at).min(last),
-        None => at,
-    }
+    batch_end(read, first.saturating_add_unsigned(count - 1)).min(last)
+}
+
+/// The end of the record batch that has an offset, or the offset if none has.
+fn batch_end(read: &[(i64, i64)], at: i64) -> i64 {
+    let before = read.partition_point(|&(base, _)| base <= at);
+    read[..before].last().map_or(at, |&(_, end)| end.max(at))
 }
 
 /// Adds records in pieces that are cut where a record batch begins.

@@ -204,6 +204,7 @@ pub struct SharePartition {
 #[derive(Debug)]
 struct Out {
     ticket: Ticket,
+    start_offset: i64,
     ranges: BTreeMap<i64, i64>,
 }
 
@@ -311,7 +312,11 @@ impl SharePartition {
                 }
             }
         }
-        self.out = Some(Out { ticket, ranges });
+        self.out = Some(Out {
+            ticket,
+            start_offset,
+            ranges,
+        });
         Some(Write {
             ticket,
             state_epoch: self.state_epoch,
@@ -340,9 +345,14 @@ impl SharePartition {
                 }
             });
             if !stored {
-                // Nobody knows what is stored of these by now, so the next write says it again.
                 insert_range(&mut self.dirty, first, last);
             }
+        }
+        // Nobody knows what is stored by now, so the next write says it again: also of what was done already, and
+        // which this one would have let be forgotten.
+        let start = self.window.start();
+        if !stored && start < out.start_offset {
+            insert_range(&mut self.dirty, start, out.start_offset - 1);
         }
         self.window.advance();
     }

@@ -149,6 +149,7 @@ impl Window {
         }
         self.runs.insert(first, run);
         self.end = last + 1;
+        self.merge(first, last);
     }
 
     /// The runs that have offsets from `first` to `last`, by offset, each cut to what lies there.

@@ -18,4 +18,6 @@ pub mod process;
 pub mod producers;
 pub mod replication;
 pub mod shard;
+pub mod share;
+mod share_state;
 mod transactions;

@@ -10,6 +10,7 @@ use super::super::checker::{ReadFamily, read};
 use super::super::families::ALL;
 use super::super::metrics::ShardMetrics;
 use super::*;
+use crate::share::ShareReport;
 
 fn shard(number: usize) -> ShardReport {
     let metrics = ShardMetrics::default();
@@ -72,6 +73,19 @@ fn shard(number: usize) -> ShardReport {
                 expirations: 2,
                 rebalances: 4,
             },
+        },
+        shares: ShareReport {
+            counts: ShareCounts {
+                delivered: 50,
+                accepted: 30,
+                released: 10,
+                rejected: 5,
+                writes: 8,
+                failed_writes: 1,
+            },
+            sessions: (2, 6),
+            partitions: 3,
+            in_flight: 17,
         },
     }
 }

@@ -1,4 +1,5 @@
-//! FindCoordinator (key 10): which node leads the partition that has a group's or a transaction's state.
+//! FindCoordinator (key 10): which node leads the partition that has the state of a group, a
+//! transaction or a share-partition.
 //!
 //! The first who asks has the topic made; until all of it is there, none is available, which clients
 //! retry.
@@ -10,6 +11,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::StrBytes;
+use share::state::ShareKey;
 
 use super::seen::{self, text};
 use crate::coordinator::Internal;
@@ -20,6 +22,7 @@ const SEVERAL_SINCE: i16 = 4;
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
+const SHARE: i8 = 2;
 
 /// A node that clients reach.
 struct Found {
@@ -79,10 +82,7 @@ fn topic_of(key_type: i8) -> Result<Internal, Refused> {
     match key_type {
         GROUP => Ok(Internal::ConsumerOffsets),
         TRANSACTION => Ok(Internal::TransactionState),
-        2 => Err((
-            ResponseError::UnsupportedVersion,
-            "this broker has no share groups yet",
-        )),
+        SHARE => Ok(Internal::ShareGroupState),
         _ => Err((
             ResponseError::InvalidRequest,
             "coordinators are found by group, transactional id or share key",
@@ -91,6 +91,12 @@ fn topic_of(key_type: i8) -> Result<Internal, Refused> {
 }
 
 fn find(shard: &Rc<Shard>, topic: Internal, key: &str) -> Result<Found, Refused> {
+    if topic == Internal::ShareGroupState && key.parse::<ShareKey>().is_err() {
+        return Err((
+            ResponseError::InvalidRequest,
+            "a share key is 'group:topic id:partition', the topic id in base64",
+        ));
+    }
     let unavailable = ResponseError::CoordinatorNotAvailable;
     let found = shard.with_image(|image| {
         let Some(topic) = image.topic(topic.name()) else {

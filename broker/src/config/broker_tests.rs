@@ -73,6 +73,24 @@ const LOOKED_AT: &[(&str, Option<&str>)] = &[
     ("group.share.delivery.count.limit", Some("5")),
     ("group.share.record.lock.duration.ms", Some("30000")),
     ("group.share.partition.max.record.locks", Some("2000")),
+    ("share.coordinator.state.topic.num.partitions", Some("50")),
+    (
+        "share.coordinator.state.topic.replication.factor",
+        Some("3"),
+    ),
+    ("share.coordinator.state.topic.min.isr", Some("2")),
+    (
+        "share.coordinator.state.topic.segment.bytes",
+        Some("104857600"),
+    ),
+    ("share.coordinator.state.topic.compression.codec", Some("0")),
+    ("share.coordinator.write.timeout.ms", Some("5000")),
+    ("share.coordinator.load.buffer.size", Some("5242880")),
+    (
+        "share.coordinator.snapshot.update.records.per.snapshot",
+        Some("500"),
+    ),
+    ("share.coordinator.append.linger.ms", Some("5")),
     ("transaction.state.log.num.partitions", Some("50")),
     ("transaction.state.log.replication.factor", Some("3")),
     ("transaction.state.log.min.isr", Some("2")),
@@ -224,6 +242,13 @@ fn what_needs_a_restart_is_refused_and_says_so() {
     assert!(refused(Scope::Node, "log.cleaner.max.compaction.lag.ms", "5").contains("conflict"));
 }
 
+const STATE_TOPIC: InternalTopic = InternalTopic {
+    partitions: 50,
+    replication_factor: 3,
+    min_isr: Some(2),
+    segment_bytes: 100 << 20,
+};
+
 #[test]
 fn every_field_comes_from_its_layer() {
     let fixed = map(&[
@@ -275,20 +300,24 @@ fn every_field_comes_from_its_layer() {
             load_step: 5 << 20,
             offsets_compression: batch::Compression::None,
             offsets_topic: InternalTopic {
-                partitions: 50,
-                replication_factor: 3,
                 min_isr: None,
-                segment_bytes: 100 << 20,
+                ..STATE_TOPIC
             },
-            transactions_topic: InternalTopic {
-                partitions: 50,
-                replication_factor: 3,
-                min_isr: Some(2),
-                segment_bytes: 100 << 20,
-            },
+            transactions_topic: STATE_TOPIC,
+            share_topic: STATE_TOPIC,
+            share_compression: batch::Compression::None,
+            share_commit_timeout_ms: 5_000,
+            share_load_step: 5 << 20,
             consumer_protocol: true,
         },
         groups: group::Settings::default(),
+        share: ShareConfig {
+            lock_ms: 30_000,
+            max_deliveries: 5,
+            max_in_flight: 2000,
+            max_sessions: 2000,
+            max_members: 200,
+        },
         verify_transactions: true,
         transactions: txn::Settings::default(),
     };

@@ -1,7 +1,7 @@
 //! What a broker's settings come to for its coordinators.
 
 use batch::Compression;
-use group::{ConsumerSettings, MigrationPolicy};
+use group::{ConsumerSettings, MigrationPolicy, ShareSettings};
 
 use super::broker::{number, text};
 use super::def::{ConfigError, split_list};
@@ -33,6 +33,14 @@ pub struct CoordinatorConfig {
     pub offsets_topic: InternalTopic,
     /// `__transaction_state`.
     pub transactions_topic: InternalTopic,
+    /// `__share_group_state`.
+    pub share_topic: InternalTopic,
+    /// `share.coordinator.state.topic.compression.codec`.
+    pub share_compression: Compression,
+    /// `share.coordinator.write.timeout.ms`: as [`commit_timeout_ms`](Self::commit_timeout_ms), for the share coordinator.
+    pub share_commit_timeout_ms: u64,
+    /// `share.coordinator.load.buffer.size`: as [`load_step`](Self::load_step), for the share coordinator.
+    pub share_load_step: usize,
     /// Whether `group.coordinator.rebalance.protocols` has `consumer`.
     pub consumer_protocol: bool,
 }
@@ -40,17 +48,11 @@ pub struct CoordinatorConfig {
 impl CoordinatorConfig {
     /// The settings in force.
     pub(super) fn resolve(layers: &Layers<'_>) -> Result<Self, ConfigError> {
-        let name = "offsets.topic.compression.codec";
-        let codec = Compression::from_code(number(layers, name)?);
         let protocols = text(layers, "group.coordinator.rebalance.protocols")?;
         Ok(Self {
             commit_timeout_ms: number(layers, "offsets.commit.timeout.ms")?,
             load_step: number(layers, "offsets.load.buffer.size")?,
-            offsets_compression: codec.map_err(|error| ConfigError::Invalid {
-                name: name.to_owned(),
-                value: text(layers, name).unwrap_or_default().to_owned(),
-                why: error.to_string(),
-            })?,
+            offsets_compression: compression(layers, "offsets.topic.compression.codec")?,
             offsets_topic: InternalTopic {
                 partitions: number(layers, "offsets.topic.num.partitions")?,
                 replication_factor: number(layers, "offsets.topic.replication.factor")?,
@@ -63,9 +65,34 @@ impl CoordinatorConfig {
                 min_isr: Some(number(layers, "transaction.state.log.min.isr")?),
                 segment_bytes: number(layers, "transaction.state.log.segment.bytes")?,
             },
+            share_topic: InternalTopic {
+                partitions: number(layers, "share.coordinator.state.topic.num.partitions")?,
+                replication_factor: number(
+                    layers,
+                    "share.coordinator.state.topic.replication.factor",
+                )?,
+                min_isr: Some(number(layers, "share.coordinator.state.topic.min.isr")?),
+                segment_bytes: number(layers, "share.coordinator.state.topic.segment.bytes")?,
+            },
+            share_compression: compression(
+                layers,
+                "share.coordinator.state.topic.compression.codec",
+            )?,
+            share_commit_timeout_ms: number(layers, "share.coordinator.write.timeout.ms")?,
+            share_load_step: number(layers, "share.coordinator.load.buffer.size")?,
             consumer_protocol: split_list(protocols).any(|protocol| protocol == "consumer"),
         })
     }
+}
+
+/// The codec that a setting names by its number.
+fn compression(layers: &Layers<'_>, name: &'static str) -> Result<Compression, ConfigError> {
+    let codec = Compression::from_code(number(layers, name)?);
+    codec.map_err(|error| ConfigError::Invalid {
+        name: name.to_owned(),
+        value: text(layers, name).unwrap_or_default().to_owned(),
+        why: error.to_string(),
+    })
 }
 
 /// Those of the coordinator of groups.
@@ -82,6 +109,7 @@ pub(super) fn groups(layers: &Layers<'_>) -> Result<group::Settings, ConfigError
         initial_rebalance_delay_ms: u64::try_from(delay).unwrap_or(0),
         max_size: number(layers, "group.max.size")?,
         consumer: consumer_groups(layers)?,
+        share: share_groups(layers)?,
         ..group::Settings::default()
     })
 }
@@ -100,6 +128,14 @@ pub(super) fn transactions(layers: &Layers<'_>) -> Result<txn::Settings, ConfigE
             "transaction.remove.expired.transaction.cleanup.interval.ms",
         )?,
         ..txn::Settings::default()
+    })
+}
+
+fn share_groups(layers: &Layers<'_>) -> Result<ShareSettings, ConfigError> {
+    Ok(ShareSettings {
+        session_timeout_ms: number(layers, "group.share.session.timeout.ms")?,
+        heartbeat_interval_ms: number(layers, "group.share.heartbeat.interval.ms")?,
+        max_size: number(layers, "group.share.max.size")?,
     })
 }
 

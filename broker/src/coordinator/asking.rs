@@ -9,6 +9,7 @@ use coordinator::partition_for;
 use group::Groups;
 use kafka_protocol::ResponseError;
 use rt::sync::oneshot;
+use share::state::ShareStates;
 
 use super::kind::Kind;
 use super::running::Answer;
@@ -56,6 +57,18 @@ impl Shard {
         make: impl Fn() -> txn::Ask + Clone + Send + 'static,
     ) -> Vec<Result<txn::Reply, CoordinatorError>> {
         self.ask_all::<txn::Transactions>(make).await
+    }
+
+    /// Asks the coordinator of a share-partition, if that is on this node.
+    ///
+    /// # Errors
+    /// [`CoordinatorError`].
+    pub(crate) async fn ask_share_state(
+        self: &Rc<Self>,
+        key: &str,
+        ask: share::state::Ask,
+    ) -> Result<share::state::Reply, CoordinatorError> {
+        self.ask_coordinator::<ShareStates>(key, ask).await
     }
 
     /// The node that coordinates `key`, if the metadata has one.

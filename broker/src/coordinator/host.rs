@@ -54,12 +54,7 @@ impl<K: Kind> Host<K> for OnShard {
     }
 
     fn limits(&self) -> Limits {
-        let settings = self.0.settings();
-        Limits {
-            commit_timeout_ms: settings.coordinators.commit_timeout_ms,
-            compression: K::TOPIC.compression(&settings),
-            load_step: settings.coordinators.load_step,
-        }
+        K::TOPIC.limits(&self.0.settings())
     }
 
     fn memory(&self) -> &Credit {

@@ -6,6 +6,7 @@ use batch::Compression;
 use metadata::CreateTopic;
 use uuid::Uuid;
 
+use super::host::Limits;
 use crate::config::{BrokerConfig, InternalTopic};
 use crate::shard::Shard;
 
@@ -16,17 +17,24 @@ pub enum Internal {
     ConsumerOffsets,
     /// Transactions.
     TransactionState,
+    /// What share groups have of partitions.
+    ShareGroupState,
 }
 
 impl Internal {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::ConsumerOffsets, Self::TransactionState];
+    pub const ALL: [Self; 3] = [
+        Self::ConsumerOffsets,
+        Self::TransactionState,
+        Self::ShareGroupState,
+    ];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ConsumerOffsets => "__consumer_offsets",
             Self::TransactionState => "__transaction_state",
+            Self::ShareGroupState => "__share_group_state",
         }
     }
 
@@ -35,11 +43,25 @@ impl Internal {
         Self::ALL.into_iter().find(|topic| topic.name() == name)
     }
 
-    /// How records are compressed that its coordinators write.
-    pub(super) fn compression(self, config: &BrokerConfig) -> Compression {
+    /// What its coordinators are bound by.
+    pub(super) fn limits(self, config: &BrokerConfig) -> Limits {
+        let of = &config.coordinators;
+        let groups = Limits {
+            commit_timeout_ms: of.commit_timeout_ms,
+            compression: of.offsets_compression,
+            load_step: of.load_step,
+        };
         match self {
-            Self::ConsumerOffsets => config.coordinators.offsets_compression,
-            Self::TransactionState => Compression::None,
+            Self::ConsumerOffsets => groups,
+            Self::TransactionState => Limits {
+                compression: Compression::None,
+                ..groups
+            },
+            Self::ShareGroupState => Limits {
+                commit_timeout_ms: of.share_commit_timeout_ms,
+                compression: of.share_compression,
+                load_step: of.share_load_step,
+            },
         }
     }
 
@@ -47,6 +69,7 @@ impl Internal {
         match self {
             Self::ConsumerOffsets => &config.coordinators.offsets_topic,
             Self::TransactionState => &config.coordinators.transactions_topic,
+            Self::ShareGroupState => &config.coordinators.share_topic,
         }
     }
 
@@ -59,7 +82,9 @@ impl Internal {
             ("segment.bytes", layout.segment_bytes.to_string()),
         ];
         configs.push(match self {
-            Self::ConsumerOffsets => ("compression.type", "producer".to_owned()),
+            Self::ConsumerOffsets | Self::ShareGroupState => {
+                ("compression.type", "producer".to_owned())
+            }
             Self::TransactionState => ("compression.type", "uncompressed".to_owned()),
         });
         if self == Self::TransactionState {
@@ -135,6 +160,11 @@ mod tests {
             Some("false")
         );
         assert_eq!(setting(&state, "min.insync.replicas"), Some("2"));
+        let share = Internal::ShareGroupState.command(&config, 5);
+        assert_eq!((share.partitions, share.replication_factor), (50, 3));
+        assert_eq!(setting(&share, "cleanup.policy"), Some("compact"));
+        assert_eq!(setting(&share, "segment.bytes"), Some("104857600"));
+        assert_eq!(setting(&share, "min.insync.replicas"), Some("2"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use coordinator::Core;
+use share::state::ShareStates;
 
 use super::{Coordinators, Internal, Table};
 use crate::config::BrokerConfig;
@@ -49,6 +50,22 @@ impl Kind for txn::Transactions {
     }
 }
 
+impl Kind for ShareStates {
+    const TOPIC: Internal = Internal::ShareGroupState;
+
+    fn settings(_: &BrokerConfig, _: i32) {}
+
+    fn table(all: &Coordinators) -> &Table<Self> {
+        &all.share_states
+    }
+
+    fn dropped(_: &Coordinators, _: &Self) {}
+
+    fn perform(_: &Rc<Shard>, effect: Self::Effect) {
+        match effect {}
+    }
+}
+
 impl Kind for group::Groups {
     const TOPIC: Internal = Internal::ConsumerOffsets;
 
@@ -64,7 +81,7 @@ impl Kind for group::Groups {
         all.metrics.retired(&core.figures());
     }
 
-    fn perform(_: &Rc<Shard>, effect: Self::Effect) {
-        match effect {}
+    fn perform(shard: &Rc<Shard>, effect: Self::Effect) {
+        shard.perform_of_group(effect);
     }
 }

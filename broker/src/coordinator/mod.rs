@@ -28,6 +28,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use kafka_protocol::ResponseError;
+use share::state::ShareStates;
 
 use crate::partition::Partition;
 use crate::shard::Shard;
@@ -79,6 +80,7 @@ impl CoordinatorError {
 pub struct Coordinators {
     groups: Table<group::Groups>,
     transactions: Table<txn::Transactions>,
+    share_states: Table<ShareStates>,
     /// Counts the changes of topics.
     topics_version: Cell<i64>,
     /// Internal topics that are being made on behalf of this shard.
@@ -95,6 +97,7 @@ impl Coordinators {
             Some(Internal::TransactionState) => {
                 Table::<txn::Transactions>::follow(shard, partition);
             }
+            Some(Internal::ShareGroupState) => Table::<ShareStates>::follow(shard, partition),
             None => {}
         }
     }
@@ -105,6 +108,7 @@ impl Coordinators {
         match Internal::of_name(partition.topic()) {
             Some(Internal::ConsumerOffsets) => self.groups.end(index),
             Some(Internal::TransactionState) => self.transactions.end(index),
+            Some(Internal::ShareGroupState) => self.share_states.end(index),
             None => {}
         }
     }
@@ -114,12 +118,14 @@ impl Coordinators {
         self.topics_version.set(self.topics_version.get() + 1);
         self.groups.topics_changed();
         self.transactions.topics_changed();
+        self.share_states.topics_changed();
     }
 
     /// The broker's settings changed.
     pub(crate) fn settings_changed(&self) {
         self.groups.settings_changed();
         self.transactions.settings_changed();
+        self.share_states.settings_changed();
     }
 
     /// What there is to tell of them.
@@ -134,9 +140,15 @@ impl Coordinators {
                 metrics::add_live(&mut report.groups, &figures);
             }
         }
-        let (groups, transactions) = (self.groups.counts(), self.transactions.counts());
-        report.serving = groups.0 + transactions.0;
-        report.loading = groups.1 + transactions.1;
+        let of_kinds = [
+            self.groups.counts(),
+            self.transactions.counts(),
+            self.share_states.counts(),
+        ];
+        for (serving, loading) in of_kinds {
+            report.serving += serving;
+            report.loading += loading;
+        }
         report
     }
 
@@ -144,6 +156,7 @@ impl Coordinators {
     pub(crate) fn stop(&self) {
         self.groups.end_all();
         self.transactions.end_all();
+        self.share_states.end_all();
     }
 
     /// A marker that ends a producer's transaction was appended to a partition of an internal topic.

@@ -29,9 +29,11 @@ class Delivery:
     answered: float | None = None
     error: str | None = None
     gone: float | None = None  # when its holder was
+    # The holder was given it more than once before it had an answer, and clients may tell of several answers as of one.
+    unsure: bool = False
 
     def done(self) -> bool:
-        return self.answered is not None and self.error is None
+        return self.answered is not None and self.error is None and not self.unsure
 
 
 class Deliveries:
@@ -60,6 +62,8 @@ class Deliveries:
     def answered(self, holder: str, partition: int, offsets: Iterable[int], when: float, error: str | None) -> None:
         for offset in offsets:
             if held := self._held[holder].get((partition, offset)):
+                for one in held:
+                    one.unsure |= len(held) > 1
                 delivery = held.pop(0)
                 delivery.answered, delivery.error = when, error
 
@@ -79,7 +83,7 @@ class Deliveries:
             return "archived"
         last = max(deliveries, key=lambda one: one.at, default=None)
         # Its holder may have said so before it went, or the answer was lost.
-        if last is not None and last.ack in FINAL and (last.gone is not None or last.error is not None):
+        if last is not None and last.ack in FINAL and (last.gone is not None or last.error is not None or last.unsure):
             return "unknown"
         return ""
 

@@ -35,6 +35,14 @@ class Finds(unittest.TestCase):
         self.deliveries.answered("a", 0, [0], 4, None)
         self.assertEqual(self.judged(), {})
 
+    def test_nothing_where_several_answers_were_told_as_one(self):
+        self.give("a", 1, 1, "release")
+        self.give("a", 2, 2, "accept")
+        self.deliveries.answered("a", 0, [0], 2.5, None)
+        self.assertEqual(self.deliveries.outstanding(), 0)
+        self.give("a", 3, 2, "accept", 4)
+        self.assertEqual(self.judged(), {})
+
     def test_nothing_where_a_lock_was_over(self):
         self.give("a", 1, 1, "accept", 15, "INVALID_RECORD_STATE")
         self.give("b", 11.5, 2, "reject", 12)

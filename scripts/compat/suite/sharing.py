@@ -35,10 +35,12 @@ class Sharer(Teller):
     def __init__(self, kit: Kit, library: str, group: str, topic: str, ack: str, *more: str):
         self.records: list[tuple[int, int, int, str]] = []  # partition, offset, delivery count, value
         self.answers: list[tuple[int, int, str | None]] = []  # partition, offset, what was wrong
+        self.started = False
         argv = [*program(kit, library), "--bootstrap", kit.bootstrap, "--group", group, "--topic", topic, "--ack", ack, *more]
         super().__init__(kit, library, argv, subprocess.PIPE)
 
     def _heard(self, said: dict) -> None:
+        self.started = True
         if said["name"] == "record_data":
             self.records.append((said["partition"], said["offset"], said["delivery"], said["value"]))
         elif said["name"] == "acknowledged":
@@ -47,6 +49,11 @@ class Sharer(Teller):
     def _state(self) -> str:
         wrong = Counter(error for _, _, error in self.answers if error)
         return f"it has {len(self.records)} records and {len(self.answers)} answers to acknowledgements{f', {dict(wrong)}' if wrong else ''}"
+
+    def leave(self) -> None:
+        # Before it has begun, it knows nothing of an orderly end.
+        self.wait("has begun", lambda one: one.started)
+        super().leave()
 
     def tell(self, line: str) -> None:
         self.process.stdin.write(f"{line}\n")

@@ -43,6 +43,8 @@ class Deliveries:
         self.values: dict[tuple[int, int], str] = {}
         # In the order in which they were given: answers come in that order, and a record may be given again before the last one came.
         self._held: dict[str, dict[tuple[int, int], list[Delivery]]] = defaultdict(dict)
+        # When holders stood still, and a while after: what they say they got then, they may have been sent before.
+        self._still: dict[str, list[tuple[float, float]]] = defaultdict(list)
         self.wrong: Counter[str] = Counter()
         self.findings: list[str] = []
 
@@ -66,6 +68,9 @@ class Deliveries:
                     one.unsure |= len(held) > 1
                 delivery = held.pop(0)
                 delivery.answered, delivery.error = when, error
+
+    def stood_still(self, holder: str, began: float, end: float) -> None:
+        self._still[holder].append((began, end + self.lock_seconds))
 
     def gone(self, holder: str, when: float) -> None:
         for held in self._held.pop(holder, {}).values():
@@ -115,7 +120,7 @@ class Deliveries:
                 self._judge_pair(at, one, later, faults)
 
     def _judge_pair(self, at: tuple[int, int], one: Delivery, later: Delivery, faults: Sequence[tuple[float, float]]) -> None:
-        if not one.done():
+        if not one.done() or overlaps(self._still[later.holder], later.at, later.at):
             return
         if later.at > one.answered:
             if one.ack in FINAL:

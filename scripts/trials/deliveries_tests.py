@@ -48,6 +48,12 @@ class Finds(unittest.TestCase):
         self.give("b", 11.5, 2, "reject", 12)
         self.assertEqual(self.judged(), {})
 
+    def test_nothing_where_a_holder_stood_still(self):
+        self.give("b", 10, 2, "accept", 11)
+        self.give("a", 20, 1, "accept", 21, "INVALID_RECORD_STATE")
+        self.deliveries.stood_still("a", 5, 19)
+        self.assertEqual(self.judged(), {})
+
     def test_nothing_where_the_end_is_not_known(self):
         self.give("a", 1, 1, "accept")
         self.assertEqual(self.deliveries.outstanding(), 1)

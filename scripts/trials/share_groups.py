@@ -122,6 +122,8 @@ class Trial:
             member.signal(signal.SIGSTOP)
             time.sleep(self.lock_seconds * self.random.uniform(1.2, 2.5))
             member.signal(signal.SIGCONT)
+            with self.lock:
+                self.deliveries.stood_still(member.holder, began, time.monotonic())
             return
         if kind in ("client", "both"):
             self.deaths.append(began)

@@ -27,8 +27,8 @@ import org.apache.kafka.common.serialization.StringDeserializer;
 
 /**
  * Kafka's own share consumer, which says what happens, one JSON object a line; written alike for every client (see ../suite/sharing.py,
- * which says how records are acknowledged). It leaves on SIGTERM. With `configure` it gives groups their settings, with `offsets` it shows
- * and sets where a group starts, which kafka-share-groups of 4.1 can't.
+ * which says how records are acknowledged). It leaves on SIGTERM. With `configure` it gives groups their settings, with `settings` it shows
+ * them, with `offsets` it shows and sets where a group starts, which kafka-share-groups of 4.1 can't.
  */
 public final class Share {
     private static volatile boolean stopping;
@@ -48,6 +48,10 @@ public final class Share {
         }
         if (args[0].equals("configure")) {
             configure(options);
+            return;
+        }
+        if (args[0].equals("settings")) {
+            settings(options);
             return;
         }
         if (args[0].equals("offsets")) {
@@ -78,6 +82,18 @@ public final class Share {
         }
         try (Admin admin = Admin.create(Map.of("bootstrap.servers", options.get("--bootstrap")))) {
             admin.incrementalAlterConfigs(changes).all().get(30, TimeUnit.SECONDS);
+        }
+    }
+
+    /** Says what was set of a group; kafka-configs wants to list all resources first, which not every broker can. */
+    private static void settings(Map<String, String> options) throws Exception {
+        ConfigResource group = new ConfigResource(ConfigResource.Type.GROUP, options.get("--group"));
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", options.get("--bootstrap")))) {
+            for (ConfigEntry one : admin.describeConfigs(List.of(group)).all().get(30, TimeUnit.SECONDS).get(group).entries()) {
+                if (one.source() == ConfigEntry.ConfigSource.DYNAMIC_GROUP_CONFIG) {
+                    System.out.println(one.name() + "=" + one.value());
+                }
+            }
         }
     }
 

@@ -24,7 +24,7 @@ def checks(quick: bool):
     of_each = [(f"share/{library}-{name}", lambda kit, library=library, check=check: check(kit, library)) for library in LIBRARIES
                for name, check in each if not quick or library == "java" or check in (acknowledges, implicit)]
     slow = [("share/many-members", many_members), ("share/isolation", isolation), ("share/verifiable-share-consumer", verifiable),
-            ("share/internal-topics", internal_topics)]
+            ("share/internal-topics", internal_topics), ("share/deleted-records", deleted_records), ("share/topic-again", topic_again)]
     return of_each + ([] if quick else slow) + [
         ("share/all-libraries", all_libraries),
         ("share/console-share-consumer", console),
@@ -239,6 +239,43 @@ def internal_topics(kit: Kit):
     expect(last["startOffset"] in (10, 11), f"the last state is {last}")
     kinds = {row["key"]["type"] for row in groups}
     expect({10, 11} <= kinds, f"the groups' topic has records of types {sorted(kinds)}")
+
+
+def deleted_records(kit: Kit):
+    """What is deleted from the beginning of the log comes no more, and a group that stood there goes on behind it."""
+    topic, group = made(kit, "deleted")
+    put(kit, topic, numbered("release", 10))
+    values = put(kit, topic, numbered("accept", 30))
+    with Sharers(kit, group, topic) as members:
+        one = members.start("java", "ask", "--commit", "sync")
+        one.wait("has all records", lambda one: len(one.records) == 40)
+        one.kill()
+    plan = {"partitions": [{"topic": topic, "partition": 0, "offset": 25}], "version": 1}
+    file = kit.file(f"{topic}.json", json.dumps(plan).encode())
+    kit.tool("org.apache.kafka.tools.DeleteRecordsCommand", "--offset-json-file", file)
+    with Sharers(kit, group, topic) as members:
+        one = members.start("java", "value", "--commit", "sync")
+        one.wait("has what is left", lambda one: len(one.answers) >= 15)
+        one.leave()
+        expect(sorted(one.values()) == values[15:], f"after offsets below 25 were deleted came {len(one.values())} records: {one.values()[:3]}")
+    nothing_more(kit, topic, group, "java")
+
+
+def topic_again(kit: Kit):
+    """A topic that is deleted and made again is another one: its records come from the first on, to members that were there all the time."""
+    topic, group = made(kit, "again", 2)
+    old = put(kit, topic, numbered("accept", 50))
+    with Sharers(kit, group, topic) as members:
+        one = members.start("java", "value", "--commit", "sync")
+        one.wait("has all records", lambda one: len(one.answers) == 50)
+        kit.driver("confluent", "delete", "--topic", topic)
+        time.sleep(QUIET_SECONDS)
+        # The member may have made it already, where brokers let that happen.
+        kit.driver("confluent", "create", "--topic", topic, "--partitions", 2, fails=None)
+        new = put(kit, topic, numbered("accept", 20, 50)) + put(kit, topic, numbered("accept", 20, 70), 1)
+        one.wait("has the new topic's records", lambda one: len(one.answers) >= 90)
+        one.leave()
+        expect(sorted(one.values()) == sorted(old + new), f"of {len(old + new)} records came {len(one.values())}")
 
 
 def formatted(kit: Kit, topic: str, formatter: str, group: str) -> list[dict]:

@@ -216,6 +216,20 @@ impl Quorum {
         }
     }
 
+    /// The connection to `node` broke. Where that is the leader, its process may be gone: unless it is
+    /// heard of again this member stands for election within a few ticks, and lets others stand.
+    pub fn disconnected(&mut self, node: i32) {
+        if self.role() != Role::Follower || self.leader() != Some(node) {
+            return;
+        }
+        let before = |voter: &&i32| **voter != node && **voter < self.config.node;
+        let rank = self.membership().voters.iter().filter(before).count();
+        let raft = &mut self.raw.raft;
+        raft.election_elapsed = raft.election_elapsed.max(self.config.election_ticks);
+        self.timeouts.hasten(self.config.heartbeat_ticks, rank);
+        self.pin(false);
+    }
+
     /// What became of a [`Body::Snapshot`](crate::Body::Snapshot) that was sent to `node`. Must be told
     /// of each: nothing else is sent to the node before.
     pub fn report_snapshot(&mut self, node: i32, arrived: bool) {

@@ -62,6 +62,8 @@ pub(crate) enum Work {
     },
     /// There is a new connection with a node.
     Connected(i32),
+    /// The connection with a node broke.
+    Disconnected(i32),
     /// What became of a snapshot of the quorum's.
     SnapshotSent {
         to: i32,
@@ -303,6 +305,15 @@ impl Env {
         if self.parted.insert(pair) {
             let after = self.rng.between(RECONNECT.0, RECONNECT.1);
             self.after(after, Event::Join(pair.0, pair.1));
+            self.tell_both((one, other), Work::Disconnected);
+        }
+    }
+
+    fn tell_both(&mut self, (one, other): (i32, i32), work: impl Fn(i32) -> Work) {
+        for (node, other) in [(one, other), (other, one)] {
+            let life = self.lives.get(&node).copied().unwrap_or(0);
+            let work = work(other);
+            self.after(0, Event::Work { node, life, work });
         }
     }
 
@@ -314,11 +325,7 @@ impl Env {
             return self.after(after, Event::Join(one, other));
         }
         self.parted.remove(&(one, other));
-        for (node, other) in apart {
-            let life = self.lives.get(&node).copied().unwrap_or(0);
-            let work = Work::Connected(other);
-            self.after(0, Event::Work { node, life, work });
-        }
+        self.tell_both((one, other), Work::Connected);
     }
 
     /// A member has to be told of every snapshot it sent.

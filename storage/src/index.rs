@@ -392,6 +392,11 @@ impl Indexes {
         }
     }
 
+    /// The size of the larger of the two, in bytes.
+    pub(crate) fn larger_bytes(&self) -> u64 {
+        self.offsets.bytes().max(self.times.bytes())
+    }
+
     /// Indexes with this many entries in their files.
     pub(crate) fn in_files(offsets: usize, times: usize) -> Self {
         Self {

@@ -128,10 +128,18 @@ impl Transactions {
         out: &mut Out<Self>,
     ) -> Result<Producer, ResponseError> {
         let decided = self.change(id, out, |transaction| {
+            let ongoing = transaction.state == State::Ongoing;
             transaction.decide(commit, version, next_id, now);
-            transaction.producer_after()
+            (transaction.producer_after(), ongoing)
         });
+        match (&decided, commit) {
+            (Some((_, true)), true) => self.figures.committed += 1,
+            (Some((_, true)), false) => self.figures.aborted += 1,
+            // An abort of nothing, for its new epoch.
+            _ => {}
+        }
         self.go_on(id, now, out);
-        decided.ok_or(ResponseError::InvalidProducerIdMapping)
+        let after = decided.map(|(producer, _)| producer);
+        after.ok_or(ResponseError::InvalidProducerIdMapping)
     }
 }

@@ -8,6 +8,7 @@
 
 mod api;
 mod end;
+mod figures;
 mod list;
 mod machine;
 mod schema;
@@ -20,6 +21,7 @@ pub use api::{
     Ask, Decision, Description, Effect, End, InTransaction, Init, Markers, NO_PRODUCER_EPOCH,
     NO_PRODUCER_ID, Partitions, Producer, Reply, Settings, TransactionVersion,
 };
+pub use figures::Figures;
 pub use machine::Transactions;
 
 /// Whether the protocol has a state of transactions of this name.

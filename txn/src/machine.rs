@@ -8,6 +8,7 @@ use kafka_protocol::ResponseError;
 use crate::api::{
     Ask, Decision, Effect, InTransaction, Init, Markers, Partitions, Reply, Settings,
 };
+use crate::figures::Figures;
 use crate::list;
 use crate::schema;
 use crate::state::State;
@@ -28,6 +29,8 @@ pub struct Transactions {
     decided: Decision,
     /// When ids that nobody uses any more are looked for next, of the same clock.
     next_expiry: u64,
+    /// What was done; what there is isn't kept in here.
+    pub(crate) figures: Figures,
 }
 
 type Step = Out<Transactions>;
@@ -46,6 +49,7 @@ impl Core for Transactions {
             decided: Decision::default(),
             next_abort: 0,
             next_expiry: 0,
+            figures: Figures::default(),
         }
     }
 
@@ -177,6 +181,7 @@ impl Transactions {
         match known.state {
             State::Ongoing => {
                 // It has to ask again, when the transaction has been aborted.
+                self.figures.fenced += 1;
                 self.fence(&id, now, out);
                 Reply::Init(Err(ResponseError::ConcurrentTransactions))
             }
@@ -304,6 +309,7 @@ impl Transactions {
                 return;
             }
             let id = id.clone();
+            self.figures.timed_out += 1;
             self.fence(&id, now, out);
         }
     }

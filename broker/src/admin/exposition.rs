@@ -51,6 +51,7 @@ pub fn render(node: &NodeReport) -> String {
     of_memory(&mut text, &node.shards);
     of_shares(&mut text, &node.shards);
     of_coordinators(&mut text, &node.shards);
+    of_transactions(&mut text, &node.shards);
     of_drives(&mut text, &node.drives);
     of_partitions(&mut text, node);
     text.finish()
@@ -232,6 +233,24 @@ fn of_coordinators(text: &mut Text, shards: &[ShardReport]) {
     of_groups(&f::GROUP_DELETIONS, |figures| figures.deletions);
     of_groups(&f::GROUP_EXPIRATIONS, |figures| figures.expirations);
     of_groups(&f::GROUP_REBALANCES, |figures| figures.rebalances);
+}
+
+fn of_transactions(text: &mut Text, shards: &[ShardReport]) {
+    let mut ids = text.family(&f::TRANSACTIONAL_IDS);
+    for shard in shards {
+        for (state, count) in &shard.coordinators.transactions.states {
+            ids.sample(&[&shard.shard.to_string(), state], *count);
+        }
+    }
+    let mut count = |family, value: fn(&txn::Figures) -> u64| {
+        each_shard(text, family, shards, |shard| {
+            value(&shard.coordinators.transactions)
+        });
+    };
+    count(&f::TRANSACTIONS_COMMITTED, |figures| figures.committed);
+    count(&f::TRANSACTIONS_ABORTED, |figures| figures.aborted);
+    count(&f::TRANSACTIONS_FENCED, |figures| figures.fenced);
+    count(&f::TRANSACTIONS_TIMED_OUT, |figures| figures.timed_out);
 }
 
 fn of_compaction(text: &mut Text, shards: &[ShardReport]) {

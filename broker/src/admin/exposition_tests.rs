@@ -73,20 +73,35 @@ fn shard(number: usize) -> ShardReport {
                 expirations: 2,
                 rebalances: 4,
             },
+            transactions: transactions(),
         },
-        shares: ShareReport {
-            counts: ShareCounts {
-                delivered: 50,
-                accepted: 30,
-                released: 10,
-                rejected: 5,
-                writes: 8,
-                failed_writes: 1,
-            },
-            sessions: (2, 6),
-            partitions: 3,
-            in_flight: 17,
+        shares: shares(),
+    }
+}
+
+fn shares() -> ShareReport {
+    ShareReport {
+        counts: ShareCounts {
+            delivered: 50,
+            accepted: 30,
+            released: 10,
+            rejected: 5,
+            writes: 8,
+            failed_writes: 1,
         },
+        sessions: (2, 6),
+        partitions: 3,
+        in_flight: 17,
+    }
+}
+
+fn transactions() -> txn::Figures {
+    txn::Figures {
+        states: [("Ongoing", 3)].into(),
+        committed: 50,
+        aborted: 12,
+        fenced: 5,
+        timed_out: 6,
     }
 }
 

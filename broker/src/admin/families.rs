@@ -85,6 +85,11 @@ families! {
     GROUP_DELETIONS = Counter "ottla_group_offset_deletions_total" ["shard"] "Offsets that were deleted: by request, or with their group or topic.";
     GROUP_EXPIRATIONS = Counter "ottla_group_offset_expirations_total" ["shard"] "Offsets that nobody used for too long.";
     GROUP_REBALANCES = Counter "ottla_group_rebalances_total" ["shard"] "Times a classic group was given new assignments.";
+    TRANSACTIONAL_IDS = Gauge "ottla_transactional_ids" ["shard", "state"] "Transactional ids that the shard coordinates.";
+    TRANSACTIONS_COMMITTED = Counter "ottla_transactions_committed_total" ["shard"] "Transactions that were decided to be committed.";
+    TRANSACTIONS_ABORTED = Counter "ottla_transactions_aborted_total" ["shard"] "Transactions that were decided to be aborted, for whatever reason.";
+    TRANSACTIONS_FENCED = Counter "ottla_transactions_fenced_total" ["shard"] "Those that were aborted because another producer began with their transactional id.";
+    TRANSACTIONS_TIMED_OUT = Counter "ottla_transactions_timed_out_total" ["shard"] "Those that were aborted because they took longer than their timeout.";
 
     DRIVE_STATE = Gauge "ottla_drive_state" ["shard", "drive", "state"] "1 for the state the drive is in, 0 for the others: online, full, failed.";
     DRIVE_SIZE = Gauge "ottla_drive_size_bytes" ["shard", "drive"] "Size of the file system the drive is on.";

@@ -18,14 +18,14 @@ use net::registry::SHARE_FETCH;
 use net::share_fetch::{ShareFetchResponse, SharedPartition, SharedTopic};
 use rt::sync::Permit;
 use share::TopicIdPartition;
-use share::session::{Fetched, INITIAL_EPOCH};
+use share::session::{Fetched, INITIAL_EPOCH, SessionKey};
 use uuid::Uuid;
 
 use super::error::{Refusal, wants_leader};
 use super::share_asked::{SaidOf, acknowledge, key_of, said_in_fetch};
 use crate::partition::PartitionId;
 use crate::shard::{Shard, ShardId};
-use crate::share::{Fetching, ShareRead, ShareReads, ShareWatch, SharedRecords};
+use crate::share::{Fetching, RELEASE, Said, ShareRead, ShareReads, ShareWatch, SharedRecords};
 
 /// The least a fetch is granted of the shard's read memory, in bytes.
 const LEAST_GRANT: usize = 64 * 1024;
@@ -54,10 +54,10 @@ type Planned = (
 );
 
 /// What a fetch gave of each partition, and the memory that is held for it.
-type Given = (
-    Vec<(TopicIdPartition, Result<SharedRecords, ResponseError>)>,
-    Permit,
-);
+type Given = (Vec<Outcome>, Permit);
+
+/// What a fetch gave of one partition, or why nothing.
+type Outcome = (TopicIdPartition, Result<SharedRecords, ResponseError>);
 
 /// Serves one request.
 pub(super) async fn handle(shard: &Rc<Shard>, request: Request, slot: Slot) {
@@ -175,6 +175,9 @@ async fn answer(
         });
         let came = came.collect();
         let answers = shard.answer_share_session(key.clone(), epoch, came).await;
+        if answers.is_err() {
+            give_back(shard, &key, &given).await;
+        }
         named = answers.map_err(refused)?;
         if epoch == INITIAL_EPOCH {
             named.fill(true);
@@ -190,6 +193,22 @@ async fn answer(
     };
     fill(shard, &mut response, given.collect(), acknowledged);
     Ok((response, permit))
+}
+
+/// Takes back what nobody will hear of: the session ended, or went on, while this request waited.
+async fn give_back(shard: &Rc<Shard>, key: &SessionKey, given: &[Outcome]) {
+    let mut said = SaidOf::new();
+    for (partition, records) in given {
+        let Ok(records) = records else { continue };
+        let each = records.acquired.iter().map(|range| Said {
+            first: range.first,
+            last: range.last,
+            types: vec![RELEASE],
+        });
+        said.entry(*partition).or_default().extend(each);
+    }
+    said.retain(|_, said| !said.is_empty());
+    acknowledge(shard, key, said).await.outcomes().await;
 }
 
 /// Reads until there is enough, something is wrong, or the time is over. The permit stands for the
@@ -322,7 +341,7 @@ async fn watch(
 fn fill(
     shard: &Shard,
     response: &mut ShareFetchResponse,
-    given: Vec<(TopicIdPartition, Result<SharedRecords, ResponseError>)>,
+    given: Vec<Outcome>,
     mut acknowledged: BTreeMap<TopicIdPartition, Result<(), ResponseError>>,
 ) {
     let mut topics: BTreeMap<Uuid, Vec<SharedPartition>> = BTreeMap::new();

@@ -222,6 +222,10 @@ fn forget(door: &Door, hello: &Hello, connection: u64) {
         visitors.remove(&hello.node);
         drop(visitors);
         control.cluster.cut(hello.node);
+        let node = hello.node;
+        control
+            .meta
+            .change_quorum(|quorum| quorum.disconnected(node));
     }
 }
 

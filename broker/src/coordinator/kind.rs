@@ -41,7 +41,9 @@ impl Kind for txn::Transactions {
         &all.transactions
     }
 
-    fn dropped(_: &Coordinators, _: &Self) {}
+    fn dropped(all: &Coordinators, core: &Self) {
+        all.metrics.retired_transactions(&core.figures());
+    }
 
     fn perform(shard: &Rc<Shard>, effect: txn::Effect) {
         match effect {

@@ -15,6 +15,8 @@ pub struct CoordinatorReport {
     pub loads: LoadCounts,
     /// Groups, and what was done for them since the start.
     pub groups: Figures,
+    /// Transactional ids, and what was done for them since the start.
+    pub transactions: txn::Figures,
 }
 
 /// Counts since the start.
@@ -22,6 +24,8 @@ pub struct CoordinatorReport {
 pub struct CoordinatorMetrics {
     /// What was done by coordinators of groups that are gone.
     retired: RefCell<Figures>,
+    /// What was done by coordinators of transactions that are gone.
+    retired_transactions: RefCell<txn::Figures>,
     loads: Cell<u64>,
     load_ms: Cell<u64>,
     load_max_ms: Cell<u64>,
@@ -60,6 +64,16 @@ impl CoordinatorMetrics {
         self.retired.borrow().clone()
     }
 
+    /// A coordinator of transactions is gone, and its counts with it.
+    pub(super) fn retired_transactions(&self, figures: &txn::Figures) {
+        add_transactions(&mut self.retired_transactions.borrow_mut(), figures);
+    }
+
+    /// What was done by coordinators of transactions that are gone.
+    pub(super) fn of_retired_transactions(&self) -> txn::Figures {
+        self.retired_transactions.borrow().clone()
+    }
+
     /// The counts now.
     pub fn loads(&self) -> LoadCounts {
         LoadCounts {
@@ -85,6 +99,22 @@ pub(super) fn add_live(all: &mut Figures, one: &Figures) {
     all.offsets += one.offsets;
     for (kind, count) in &one.groups {
         *all.groups.entry(*kind).or_default() += count;
+    }
+}
+
+/// Adds what was done by one coordinator of transactions, and not what it has.
+fn add_transactions(all: &mut txn::Figures, one: &txn::Figures) {
+    all.committed += one.committed;
+    all.aborted += one.aborted;
+    all.fenced += one.fenced;
+    all.timed_out += one.timed_out;
+}
+
+/// Adds what was done by a coordinator of transactions, and what it has.
+pub(super) fn add_live_transactions(all: &mut txn::Figures, one: &txn::Figures) {
+    add_transactions(all, one);
+    for (state, count) in &one.states {
+        *all.states.entry(*state).or_default() += count;
     }
 }
 

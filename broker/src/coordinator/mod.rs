@@ -133,11 +133,17 @@ impl Coordinators {
         let mut report = CoordinatorReport {
             loads: self.metrics.loads(),
             groups: self.metrics.of_retired(),
+            transactions: self.metrics.of_retired_transactions(),
             ..CoordinatorReport::default()
         };
         for running in self.groups.all() {
             if let Some(figures) = running.look_at(group::Groups::figures) {
                 metrics::add_live(&mut report.groups, &figures);
+            }
+        }
+        for running in self.transactions.all() {
+            if let Some(figures) = running.look_at(txn::Transactions::figures) {
+                metrics::add_live_transactions(&mut report.transactions, &figures);
             }
         }
         let of_kinds = [

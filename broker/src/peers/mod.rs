@@ -4,6 +4,9 @@
 //! share it, and go out in the order they are asked in. Must not repeat a request: whether that is safe
 //! only the one who asks knows.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -44,7 +44,8 @@ pub(crate) struct Acknowledged {
 
 /// The types of acknowledgements that are counted.
 const ACCEPT: i8 = 1;
-const RELEASE: i8 = 2;
+/// A record is given back.
+pub(crate) const RELEASE: i8 = 2;
 const REJECT: i8 = 3;
 
 /// Acknowledgements that were taken: what tells that they are stored, if they have to be.

@@ -28,7 +28,7 @@ use kafka_protocol::ResponseError;
 use crate::api::error::not_served;
 use crate::partition::{Partition, PartitionId};
 use crate::shard::Shard;
-pub(crate) use acknowledging::{AckOf, Acknowledged, Said};
+pub(crate) use acknowledging::{AckOf, Acknowledged, RELEASE, Said};
 use part::SharePart;
 pub(crate) use reading::{ShareRead, ShareReads, ShareWatch, SharedRecords};
 pub(crate) use sessions::Fetching;

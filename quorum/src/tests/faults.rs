@@ -56,6 +56,10 @@ fn event_at(cluster: &mut Cluster, node: i32, event: u64) {
         }
         9820..9900 => change(cluster, node),
         9900..9930 => cluster.crash(node),
+        9950..9970 => {
+            let other = cluster.random.below(cluster.nodes.len() as u64) as i32;
+            cluster.quorum(node).disconnected(other);
+        }
         _ => {}
     }
 }

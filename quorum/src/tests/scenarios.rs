@@ -282,3 +282,34 @@ fn the_greatest_node_id_is_a_node() {
     quorum.campaign().unwrap();
     assert_eq!(quorum.leader(), Some(i32::MAX));
 }
+
+#[test]
+fn a_leader_whose_connections_break_is_replaced_within_a_few_ticks() {
+    for seed in 0..20 {
+        let (mut cluster, leader) = leading(seed, 3);
+        cluster.run(5);
+        cluster.crash(leader);
+        for follower in (0..3).filter(|node| *node != leader) {
+            cluster.quorum(follower).disconnected(leader);
+        }
+        cluster.run(8);
+        let next = cluster.leader().filter(|next| *next != leader);
+        assert!(next.is_some(), "seed {seed}: nobody leads");
+    }
+}
+
+#[test]
+fn a_leader_that_is_heard_of_again_stays() {
+    let (mut cluster, leader) = leading(6, 3);
+    cluster.run(5);
+    let term = cluster.quorum(leader).term();
+    for follower in (0..3).filter(|node| *node != leader) {
+        cluster.quorum(follower).disconnected(leader);
+        cluster.quorum(follower).disconnected(follower);
+        cluster.quorum(follower).disconnected(-1);
+    }
+    // Its heartbeat comes before the first could stand.
+    cluster.run(60);
+    assert_eq!(cluster.leader(), Some(leader));
+    assert_eq!(cluster.quorum(leader).term(), term);
+}

@@ -293,6 +293,7 @@ impl Process {
                     open.connected(env, me, with, self.session);
                 }
             }
+            Work::Disconnected(with) => self.member.quorum.disconnected(with),
             Work::SnapshotSent { to, arrived } => {
                 let quorum = &mut self.member.quorum;
                 if !arrived {

@@ -320,11 +320,7 @@ impl Segment {
             base_offset: self.base_offset(),
             next_base: next.unwrap_or(state.next_offset),
             len: state.len,
-            index_bytes: state
-                .indexes
-                .offsets
-                .bytes()
-                .max(state.indexes.times.bytes()),
+            index_bytes: state.indexes.larger_bytes(),
         }
     }
 }

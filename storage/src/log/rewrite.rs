@@ -196,11 +196,7 @@ impl Rewrite {
         Growing {
             base_offset: self.segment.base_offset(),
             len: state.len,
-            index_bytes: state
-                .indexes
-                .offsets
-                .bytes()
-                .max(state.indexes.times.bytes()),
+            index_bytes: state.indexes.larger_bytes(),
         }
     }
 

@@ -100,3 +100,28 @@ fn ids_that_nobody_uses_are_forgotten() {
     assert_eq!(tombstones.count(), 5_000);
     assert_eq!(driver.replayed(Settings::default()).known.len(), 2);
 }
+
+#[test]
+fn what_becomes_of_transactions_is_counted() {
+    let mut driver = Driver::new();
+    let a = partitions([("a", 0)]);
+    let begin = |driver: &mut Driver, id: &str| {
+        let producer = driver.init(id);
+        driver.add(id, producer, &a, V2).unwrap();
+        producer
+    };
+    let producer = begin(&mut driver, "committed");
+    driver.end("committed", producer, true, V2).unwrap();
+    let producer = begin(&mut driver, "aborted");
+    driver.end("aborted", producer, false, V2).unwrap();
+    let producer = driver.init("nothing");
+    driver.end("nothing", producer, false, V2).unwrap();
+    begin(&mut driver, "late");
+    driver.pass(60_001);
+    let figures = driver.core.figures();
+    let counts = (figures.committed, figures.aborted, figures.timed_out);
+    assert_eq!(counts, (1, 2, 1));
+    assert_eq!(figures.fenced, 0);
+    assert_eq!(figures.states.values().sum::<u64>(), 4);
+    assert_eq!(figures.states.get("PrepareCommit"), Some(&1));
+}

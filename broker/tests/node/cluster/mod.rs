@@ -4,6 +4,7 @@ mod changes;
 mod failover;
 mod groups;
 mod nodes;
+mod share_state;
 mod strangers;
 mod transactions;
 

@@ -52,18 +52,18 @@ fn what_one_member_has_no_other_gets_and_what_is_accepted_nobody() {
     let (topic, group) = shared_topic(&mut connection, &[4, 6]);
     let mut first = Member::begin(node.connect(), &group, &topic);
     let mut second = Member::begin(node.connect(), &group, &topic);
-    assert_eq!(first.fetch(0), [(0, 9, 1)]);
+    assert_eq!(first.fetch(FOR_EVER), [(0, 9, 1)]);
     assert_eq!(second.fetch(0), []);
     assert_eq!(first.acknowledge(&[(0, 9, &[ACCEPT])]), 0);
     assert_eq!(second.fetch(0), []);
     // New ones go to whoever asks.
     store(&mut connection, &topic, 0, &batch(2));
-    assert_eq!(second.fetch(0), [(10, 11, 1)]);
+    assert_eq!(second.fetch(FOR_EVER), [(10, 11, 1)]);
     assert_eq!(first.fetch(0), []);
     // Another group has all of it.
     let other = group_of(&mut connection, &topic, 1);
     let mut third = Member::begin(node.connect(), &other, &topic);
-    assert_eq!(third.fetch(0), [(0, 11, 1)]);
+    assert_eq!(third.fetch(FOR_EVER), [(0, 11, 1)]);
 }
 
 #[test]
@@ -72,10 +72,10 @@ fn released_records_come_again_and_rejected_ones_do_not() {
     let (topic, group) = shared_topic(&mut node.connect(), &[6]);
     let mut first = Member::begin(node.connect(), &group, &topic);
     let mut second = Member::begin(node.connect(), &group, &topic);
-    assert_eq!(first.fetch(0), [(0, 5, 1)]);
+    assert_eq!(first.fetch(FOR_EVER), [(0, 5, 1)]);
     let each = [ACCEPT, RELEASE, REJECT, GAP, RELEASE, ACCEPT];
     assert_eq!(first.acknowledge(&[(0, 5, &each)]), 0);
-    assert_eq!(second.fetch(0), [(1, 1, 2), (4, 4, 2)]);
+    assert_eq!(second.fetch(FOR_EVER), [(1, 1, 2), (4, 4, 2)]);
     assert_eq!(
         second.acknowledge(&[(1, 1, &[ACCEPT]), (4, 4, &[ACCEPT])]),
         0
@@ -89,7 +89,7 @@ fn acknowledgements_come_with_a_fetch_too() {
     let (topic, group) = shared_topic(&mut node.connect(), &[3, 3]);
     let mut member = Member::begin(node.connect(), &group, &topic);
     member.max_records = 1;
-    assert_eq!(member.fetch(0), [(0, 2, 1)]);
+    assert_eq!(member.fetch(FOR_EVER), [(0, 2, 1)]);
     member.say(&[(0, 1, &[ACCEPT]), (2, 2, &[RELEASE])]);
     // What it gave back is free once that is stored, before or after it was looked for.
     let mut given = member.fetch(FOR_EVER);
@@ -107,10 +107,10 @@ fn records_are_acquired_in_pieces_of_batches() {
     let mut member = Member::begin(node.connect(), &group, &topic);
     member.batch_size = 4;
     member.max_records = 7;
-    assert_eq!(member.fetch(0), [(0, 5, 1), (6, 8, 1)]);
+    assert_eq!(member.fetch(FOR_EVER), [(0, 5, 1), (6, 8, 1)]);
     // Only the batches that they are in are sent.
     assert_eq!(member.sent, [(0, 2), (3, 5), (6, 8)]);
-    assert_eq!(member.fetch(0), [(9, 11, 1)]);
+    assert_eq!(member.fetch(FOR_EVER), [(9, 11, 1)]);
     assert_eq!(member.sent, [(9, 11)]);
 }
 
@@ -120,7 +120,7 @@ fn what_a_member_does_not_have_it_cannot_acknowledge() {
     let (topic, group) = shared_topic(&mut node.connect(), &[5]);
     let mut first = Member::begin(node.connect(), &group, &topic);
     let mut second = Member::begin(node.connect(), &group, &topic);
-    assert_eq!(first.fetch(0), [(0, 4, 1)]);
+    assert_eq!(first.fetch(FOR_EVER), [(0, 4, 1)]);
     assert_eq!(
         second.acknowledge(&[(0, 4, &[ACCEPT])]),
         INVALID_RECORD_STATE
@@ -177,7 +177,7 @@ fn a_session_that_is_closed_gives_back_what_its_member_had() {
     let (topic, group) = shared_topic(&mut node.connect(), &[5]);
     let mut first = Member::begin(node.connect(), &group, &topic);
     let mut second = Member::begin(node.connect(), &group, &topic);
-    assert_eq!(first.fetch(0), [(0, 4, 1)]);
+    assert_eq!(first.fetch(FOR_EVER), [(0, 4, 1)]);
     first.epoch = -1;
     assert_eq!(first.acknowledge(&[(0, 1, &[ACCEPT])]), 0);
     // As if they had never been delivered.
@@ -266,7 +266,7 @@ fn a_lock_that_is_over_and_too_many_deliveries() {
     let (topic, group) = shared_topic(&mut connection, &[2]);
     let mut first = Member::begin(node.connect(), &group, &topic);
     let mut second = Member::begin(node.connect(), &group, &topic);
-    assert_eq!(first.fetch(0), [(0, 1, 1)]);
+    assert_eq!(first.fetch(FOR_EVER), [(0, 1, 1)]);
     assert_eq!(first.lock_timeout_ms, 1000);
     assert_eq!(second.fetch(FOR_EVER), [(0, 1, 2)], "the lock is over");
     assert_eq!(
@@ -295,7 +295,7 @@ fn sessions_and_records_in_flight_have_limits() {
     let mut second = Member::new(node.connect(), &group, &topic);
     assert_eq!(second.try_fetch(0), SHARE_SESSION_LIMIT_REACHED);
     // A batch is acquired whole; then no more is, until some are done.
-    assert_eq!(first.fetch(0), [(0, 119, 1)]);
+    assert_eq!(first.fetch(FOR_EVER), [(0, 119, 1)]);
     assert_eq!(first.fetch(0), []);
     first.say(&[(0, 59, &[ACCEPT])]);
     assert_eq!(first.fetch(FOR_EVER), [(120, 179, 1)]);
@@ -308,7 +308,7 @@ fn nothing_accepted_comes_again_after_a_restart_and_nothing_else_is_lost() {
         let mut node = Node::start(options);
         let (topic, group) = shared_topic(&mut node.connect(), &[4, 4]);
         let mut member = Member::begin(node.connect(), &group, &topic);
-        assert_eq!(member.fetch(0), [(0, 7, 1)]);
+        assert_eq!(member.fetch(FOR_EVER), [(0, 7, 1)]);
         let said: [(i64, i64, &[i8]); 3] =
             [(0, 0, &[ACCEPT]), (2, 3, &[ACCEPT]), (5, 5, &[RELEASE])];
         assert_eq!(member.acknowledge(&said), 0);

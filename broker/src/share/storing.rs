@@ -23,7 +23,7 @@ fn is_over(error: ResponseError) -> bool {
     )
 }
 
-/// What members are told when the share coordinator says this.
+/// What members are told of this.
 pub(super) fn told(error: ResponseError) -> ResponseError {
     match error {
         ResponseError::FencedLeaderEpoch | ResponseError::FencedStateEpoch => {
@@ -32,7 +32,11 @@ pub(super) fn told(error: ResponseError) -> ResponseError {
         ResponseError::NotCoordinator
         | ResponseError::CoordinatorLoadInProgress
         | ResponseError::CoordinatorNotAvailable => ResponseError::CoordinatorNotAvailable,
-        ResponseError::GroupIdNotFound | ResponseError::UnknownTopicOrPartition => error,
+        ResponseError::GroupIdNotFound
+        | ResponseError::UnknownTopicOrPartition
+        | ResponseError::NotLeaderOrFollower
+        | ResponseError::OffsetNotAvailable
+        | ResponseError::KafkaStorageError => error,
         _ => ResponseError::UnknownServerError,
     }
 }

@@ -17,6 +17,9 @@ use super::groups::{
 };
 use super::{Client, TopicPartition, text};
 
+/// What became of a group's offsets of a topic, by its name.
+pub type TopicOutcome = (String, Result<(), Refusal>);
+
 impl Client {
     /// A share group; `None` if there is none of that id.
     pub(super) fn share_group(&mut self, id: &str) -> Result<Option<Group>, ClientError> {
@@ -106,7 +109,7 @@ impl Client {
         &mut self,
         group: &str,
         topics: &[&str],
-    ) -> Result<Vec<(String, Result<(), Refusal>)>, ClientError> {
+    ) -> Result<Vec<TopicOutcome>, ClientError> {
         let topics = topics.iter().map(|topic| {
             DeleteShareGroupOffsetsRequestTopic::default().with_topic_name(TopicName(text(topic)))
         });

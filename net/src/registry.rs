@@ -28,6 +28,8 @@ const NEVER: i16 = i16::MAX;
 pub const PRODUCE: i16 = 0;
 /// Key of Fetch.
 pub const FETCH: i16 = 1;
+/// Key of ShareFetch.
+pub const SHARE_FETCH: i16 = 78;
 /// Key of ApiVersions.
 pub const API_VERSIONS: i16 = 18;
 
@@ -117,6 +119,8 @@ pub static ADVERTISED: &[ApiRange] = &[
     ApiRange::new(75, "DescribeTopicPartitions", 0, 0, 0),
     ApiRange::new(76, "ShareGroupHeartbeat", 1, 1, 0),
     ApiRange::new(77, "ShareGroupDescribe", 1, 1, 0),
+    ApiRange::new(SHARE_FETCH, "ShareFetch", 1, 1, 0),
+    ApiRange::new(79, "ShareAcknowledge", 1, 1, 0),
     ApiRange::new(80, "AddRaftVoter", 0, 0, 0),
     ApiRange::new(81, "RemoveRaftVoter", 0, 0, 0),
     ApiRange::new(83, "InitializeShareGroupState", 0, 0, 0),

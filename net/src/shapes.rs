@@ -53,6 +53,8 @@ pub(crate) fn of(key: i16) -> Option<&'static Kind> {
         75 => &DESCRIBE_TOPIC_PARTITIONS,
         76 => &SHARE_GROUP_HEARTBEAT,
         77 => &SHARE_GROUP_DESCRIBE,
+        78 => &SHARE_FETCH,
+        79 => &SHARE_ACKNOWLEDGE,
         80 => &ADD_RAFT_VOTER,
         81 => &REMOVE_RAFT_VOTER,
         83 => &INITIALIZE_SHARE_GROUP_STATE,
@@ -810,6 +812,81 @@ static SHARE_GROUP_DESCRIBE: Kind = Struct(&[
     Field::new(List(&Held(Width::Two))),
     // IncludeAuthorizedOperations
     Field::new(Fixed(1)),
+]);
+
+static SHARE_FETCH: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // MemberId
+    Field::new(Held(Width::Two)),
+    // ShareSessionEpoch
+    Field::new(Fixed(4)),
+    // MaxWaitMs
+    Field::new(Fixed(4)),
+    // MinBytes
+    Field::new(Fixed(4)),
+    // MaxBytes
+    Field::new(Fixed(4)),
+    // MaxRecords
+    Field::new(Fixed(4)).since(1),
+    // BatchSize
+    Field::new(Fixed(4)).since(1),
+    // Topics
+    Field::new(List(&Struct(&[
+        // TopicId
+        Field::new(Fixed(16)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // PartitionIndex
+            Field::new(Fixed(4)),
+            // PartitionMaxBytes
+            Field::new(Fixed(4)).until(0),
+            // AcknowledgementBatches
+            Field::new(List(&Struct(&[
+                // FirstOffset
+                Field::new(Fixed(8)),
+                // LastOffset
+                Field::new(Fixed(8)),
+                // AcknowledgeTypes
+                Field::new(List(&Fixed(1))),
+            ]))),
+        ]))),
+    ]))),
+    // ForgottenTopicsData
+    Field::new(List(&Struct(&[
+        // TopicId
+        Field::new(Fixed(16)),
+        // Partitions
+        Field::new(List(&Fixed(4))),
+    ]))),
+]);
+
+static SHARE_ACKNOWLEDGE: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // MemberId
+    Field::new(Held(Width::Two)),
+    // ShareSessionEpoch
+    Field::new(Fixed(4)),
+    // Topics
+    Field::new(List(&Struct(&[
+        // TopicId
+        Field::new(Fixed(16)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // PartitionIndex
+            Field::new(Fixed(4)),
+            // AcknowledgementBatches
+            Field::new(List(&Struct(&[
+                // FirstOffset
+                Field::new(Fixed(8)),
+                // LastOffset
+                Field::new(Fixed(8)),
+                // AcknowledgeTypes
+                Field::new(List(&Fixed(1))),
+            ]))),
+        ]))),
+    ]))),
 ]);
 
 static ADD_RAFT_VOTER: Kind = Struct(&[

@@ -210,6 +210,7 @@ impl Shard {
                 let partition = Rc::clone(partition);
                 *slot = Replica::Removing;
                 self.coordinators.removed(&partition);
+                self.shares.removed(id);
                 Some(partition)
             }
             Replica::Offline(_) => {
@@ -234,6 +235,7 @@ impl Shard {
                 partition.set_config(Rc::clone(&route.config));
                 self.assign(&partition);
                 Coordinators::follow(self, &partition);
+                self.shares.follow(&partition);
             } else {
                 work.to_open.extend(self.begin_opening(id, route));
             }

@@ -13,7 +13,8 @@ use kafka_protocol::messages::{
 
 use super::error::{ClientError, Refusal};
 use super::groups::{
-    CommittedOffset, Group, GroupMember, NO_SUCH_GROUP, OffsetOutcome, group_id, refused,
+    CommittedOffset, Group, GroupMember, NO_SUCH_GROUP, OffsetOutcome, TopicOutcome, group_id,
+    refused,
 };
 use super::{Client, TopicPartition, text};
 

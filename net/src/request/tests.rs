@@ -73,6 +73,8 @@ fn round_trip_of(api: &ApiRange) -> RoundTrip {
         "ListPartitionReassignments" => round_trip::<ListPartitionReassignmentsRequest>,
         "DescribeCluster" => round_trip::<DescribeClusterRequest>,
         "DescribeTopicPartitions" => round_trip::<DescribeTopicPartitionsRequest>,
+        "ShareFetch" => round_trip::<ShareFetchRequest>,
+        "ShareAcknowledge" => round_trip::<ShareAcknowledgeRequest>,
         "InitializeShareGroupState" => round_trip::<InitializeShareGroupStateRequest>,
         "ReadShareGroupState" => round_trip::<ReadShareGroupStateRequest>,
         "WriteShareGroupState" => round_trip::<WriteShareGroupStateRequest>,

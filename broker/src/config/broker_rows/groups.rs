@@ -46,13 +46,14 @@ pub(super) const ROWS: &[BrokerRow] = rows! {
     Fixed ["group.share.min.heartbeat.interval.ms", Int, "5000", AtLeast(1), Honoured, "The least that a group may set."];
     Fixed ["group.share.max.heartbeat.interval.ms", Int, "15000", AtLeast(1), Honoured, "The most that a group may set."];
     Fixed ["group.share.max.size", Int, "200", AtLeast(1), Honoured, "Members of a share group."];
-    Fixed ["group.share.delivery.count.limit", Int, "5", Within(2, 10), Stored, "How often a record is delivered."];
-    Fixed ["group.share.record.lock.duration.ms", Int, "30000", Within(1000, 3600000), Stored,
+    Fixed ["group.share.delivery.count.limit", Int, "5", Within(2, 10), Honoured, "How often a record is delivered."];
+    Fixed ["group.share.record.lock.duration.ms", Int, "30000", Within(1000, 3600000), Honoured,
            "How long a delivered record is locked."];
     Fixed ["group.share.min.record.lock.duration.ms", Int, "15000", Within(1000, 30000), Honoured, "The least that a group may set."];
     Fixed ["group.share.max.record.lock.duration.ms", Int, "60000", Within(30000, 3600000), Honoured, "The most that a group may set."];
-    Fixed ["group.share.partition.max.record.locks", Int, "2000", Within(100, 10000), Stored,
+    Fixed ["group.share.partition.max.record.locks", Int, "2000", Within(100, 10000), Honoured,
            "How many records of a partition are locked."];
+    Fixed ["group.share.max.share.sessions", Int, "2000", Within(1, 10000), Honoured, "Share sessions of a node."];
     Fixed ["share.coordinator.state.topic.num.partitions", Int, "50", AtLeast(1), Honoured,
            "Partitions of __share_group_state."];
     Fixed ["share.coordinator.state.topic.replication.factor", Short, "3", AtLeast(1), Honoured,

@@ -26,7 +26,7 @@ use kafka_protocol::messages::offset_for_leader_epoch_request::{
 };
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::Request;
-use net::registry::{ADVERTISED, FETCH, lookup};
+use net::registry::{ADVERTISED, FETCH, SHARE_FETCH, lookup};
 
 use super::{PATIENCE, Victim};
 use crate::semantics::groups::{
@@ -42,6 +42,9 @@ use crate::semantics::share_groups::{
 use crate::semantics::share_state::{
     delete_request as delete_state_request, initialize_request, read_request, share_key,
     summary_request, write_request,
+};
+use crate::semantics::shares::member::{
+    acknowledge_request as share_acknowledge, fetch_request as share_fetch,
 };
 use crate::semantics::transactions::{
     add_request, end_request, marker_request, offsets_request as txn_offsets_request,
@@ -274,6 +277,21 @@ fn transaction_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     });
 }
 
+fn shared_samples(topic: &Topic, samples: &mut Vec<Sample>) {
+    let who = ("mutant", "AAAAAAAAAAAAAAAAAAAAAA");
+    sample(samples, |_| {
+        let said = share_fetch_request::AcknowledgementBatch::default()
+            .with_last_offset(1)
+            .with_acknowledge_types(vec![1, 2]);
+        let partition =
+            share_fetch_request::FetchPartition::default().with_acknowledgement_batches(vec![said]);
+        share_fetch(who, 1, topic, vec![partition])
+    });
+    sample(samples, |_| {
+        share_acknowledge(who, 1, (topic, 0), &[(0, 1, &[1, 2])])
+    });
+}
+
 fn cluster_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     let name = || topic_name(&topic.name);
     sample(samples, |_| {
@@ -323,8 +341,8 @@ fn share_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     sample(samples, |_| summary_request(&key()));
 }
 
-/// What may be answered after a time that the request says: Fetch, JoinGroup, SyncGroup.
-const MAY_WAIT: [i16; 3] = [FETCH, 11, 14];
+/// What may be answered after a time that the request says: Fetch, JoinGroup, SyncGroup, ShareFetch.
+const MAY_WAIT: [i16; 4] = [FETCH, 11, 14, SHARE_FETCH];
 
 /// Sends a frame; waits for an answer or the end, except where a wait is what may be asked for.
 fn send(victim: &Victim, sample: &Sample, frame: &[u8]) {
@@ -371,6 +389,7 @@ fn no_length_count_or_number_in_any_request_harms_the_broker() {
     group_samples(&victim.topic, &mut samples);
     share_group_samples(&victim.topic, &mut samples);
     transaction_samples(&victim.topic, &mut samples);
+    shared_samples(&victim.topic, &mut samples);
     cluster_samples(&victim.topic, &mut samples);
     share_samples(&victim.topic, &mut samples);
     assert_eq!(

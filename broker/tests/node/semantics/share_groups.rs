@@ -292,6 +292,8 @@ impl Exercise<'_> {
         match key {
             76 => self.share_heartbeat(),
             77 => self.share_describe(version),
+            78 => self.share_fetch(),
+            79 => self.share_acknowledge(),
             83..=85 => self.store_share_state(),
             86 => self.delete_share_state(version),
             87 => self.read_share_state_summary(version),

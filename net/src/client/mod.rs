@@ -36,7 +36,6 @@ pub use nodes::{DriveInfo, Node, Quorum, QuorumMember};
 pub use produce::{
     Acks, PartitionBatch, ProduceOptions, Produced, ProducedAt, ProducerIdentity, RecordRefusal,
 };
-pub use share_groups::TopicOutcome;
 pub use topics::{CreatedTopic, DeletedRecords, NewTopic, Outcome};
 pub use transactions::{ListedTransaction, OpenTransaction, TransactionInfo};
 use wire::Wire;

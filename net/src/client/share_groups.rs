@@ -18,9 +18,6 @@ use super::groups::{
 };
 use super::{Client, TopicPartition, text};
 
-/// What became of a group's offsets of a topic, by its name.
-pub type TopicOutcome = (String, Result<(), Refusal>);
-
 impl Client {
     /// A share group; `None` if there is none of that id.
     pub(super) fn share_group(&mut self, id: &str) -> Result<Option<Group>, ClientError> {

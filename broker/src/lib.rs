@@ -18,9 +18,6 @@ pub mod process;
 pub mod producers;
 pub mod replication;
 pub mod shard;
-#[expect(
-    dead_code,
-    reason = "those who ask are the APIs of share groups, which are being built"
-)]
+pub mod share;
 mod share_state;
 mod transactions;

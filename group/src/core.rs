@@ -1,10 +1,8 @@
 //! The coordinator of one partition of `__consumer_offsets`.
 
-use std::convert::Infallible;
-
 use coordinator::{Core, Out, Replayed, Token, World};
 
-use crate::ask::{Ask, Reply};
+use crate::ask::{Ask, Reply, ShareStart};
 use crate::settings::Settings;
 use crate::state::{Figures, State};
 use crate::step::{Name, Step};
@@ -21,6 +19,27 @@ pub(crate) enum Timer {
     Sync(Name),
     /// Whatever is due first in a consumer group.
     Consumer(Name),
+    /// Whatever is due first in a share group.
+    Share(Name),
+}
+
+/// The start offset of a share-partition that is where `share.auto.offset.reset` says.
+pub const NO_START_OFFSET: i64 = -1;
+
+/// What the coordinator of groups wants done elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The share coordinator is to make the states of share-partitions. What came of it is told by
+    /// [`ShareAsk::Initialized`](crate::ShareAsk::Initialized) or
+    /// [`ShareAsk::NotInitialized`](crate::ShareAsk::NotInitialized).
+    InitializeShare {
+        /// The group.
+        group: String,
+        /// The epoch of the states: the group's.
+        state_epoch: i32,
+        /// The partitions, and where each begins.
+        partitions: Vec<ShareStart>,
+    },
 }
 
 /// The coordinator of one partition of `__consumer_offsets`.
@@ -47,7 +66,7 @@ impl Groups {
 impl Core for Groups {
     type Ask = Ask;
     type Reply = Reply;
-    type Effect = Infallible;
+    type Effect = Effect;
     type Settings = Settings;
 
     fn new(settings: Settings) -> Self {
@@ -76,6 +95,7 @@ impl Core for Groups {
         let step = &mut Step::new(world, &self.settings, &mut self.timers, out);
         self.state.loaded_classic(step);
         self.state.loaded_consumer(step);
+        self.state.loaded_share(step);
         self.state.sweeps.begin(step);
     }
 
@@ -103,6 +123,11 @@ impl Core for Groups {
                 state.consumer_heartbeat(step, from, &asker, version, &request);
             }
             Ask::ConsumerDescribe(group) => state.consumer_describe(step, from, group),
+            Ask::ShareHeartbeat(asker, request) => {
+                state.share_heartbeat(step, from, &asker, &request);
+            }
+            Ask::ShareDescribe(group) => state.share_describe(step, from, group),
+            Ask::Share(group, ask) => state.share(step, from, &group, ask),
         }
     }
 
@@ -114,6 +139,7 @@ impl Core for Groups {
                 Timer::Join(group) => self.state.join_over(step, &group),
                 Timer::Sync(group) => self.state.sync_over(step, &group),
                 Timer::Consumer(group) => self.state.consumer_due(step, &group),
+                Timer::Share(group) => self.state.share_due(step, &group),
             }
         }
         self.state.sweep(step);

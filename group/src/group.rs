@@ -8,6 +8,7 @@ use kafka_protocol::protocol::StrBytes;
 use crate::classic::Classic;
 use crate::consumer::ConsumerGroup;
 use crate::embedded::PROTOCOL_TYPE;
+use crate::share::{self, ShareGroup};
 use crate::step::Step;
 
 /// A group.
@@ -17,6 +18,8 @@ pub(crate) enum Group {
     Classic(Box<Classic>),
     /// Of the consumer protocol.
     Consumer(Box<ConsumerGroup>),
+    /// Of the share protocol: it commits no offsets.
+    Share(Box<ShareGroup>),
 }
 
 /// Who commits offsets.
@@ -52,6 +55,7 @@ impl Group {
         match self {
             Self::Classic(_) => "classic",
             Self::Consumer(_) => "consumer",
+            Self::Share(_) => "share",
         }
     }
 
@@ -60,6 +64,7 @@ impl Group {
         match self {
             Self::Classic(group) => group.state().name(),
             Self::Consumer(group) => group.state(),
+            Self::Share(group) => group.state(),
         }
     }
 
@@ -68,6 +73,7 @@ impl Group {
         match self {
             Self::Classic(group) => group.is_empty(),
             Self::Consumer(group) => group.is_empty(),
+            Self::Share(group) => group.is_empty(),
         }
     }
 
@@ -76,6 +82,7 @@ impl Group {
         match self {
             Self::Classic(group) => group.may_commit(committer),
             Self::Consumer(group) => group.may_commit(committer),
+            Self::Share(_) => Err(ResponseError::GroupIdNotFound),
         }
     }
 
@@ -83,7 +90,7 @@ impl Group {
     pub(crate) fn committed(&self, step: &mut Step<'_, '_>, member_id: &str) {
         match self {
             Self::Classic(group) => group.committed(step, member_id),
-            Self::Consumer(_) => {}
+            Self::Consumer(_) | Self::Share(_) => {}
         }
     }
 
@@ -96,6 +103,7 @@ impl Group {
         match self {
             Self::Classic(_) => Ok(()),
             Self::Consumer(group) => group.may_fetch(member_id, member_epoch),
+            Self::Share(_) => Err(ResponseError::GroupIdNotFound),
         }
     }
 
@@ -104,6 +112,7 @@ impl Group {
         match self {
             Self::Classic(group) => group.may_delete_offsets(),
             Self::Consumer(_) => Ok(()),
+            Self::Share(_) => Err(ResponseError::GroupIdNotFound),
         }
     }
 
@@ -112,6 +121,7 @@ impl Group {
         match self {
             Self::Classic(group) => group.subscribes(topic),
             Self::Consumer(group) => group.is_subscribed_to(topic),
+            Self::Share(group) => group.is_subscribed_to(topic),
         }
     }
 
@@ -120,6 +130,7 @@ impl Group {
         match self {
             Self::Classic(group) => group.expiry(),
             Self::Consumer(_) => Expiry::SinceCommit,
+            Self::Share(_) => Expiry::Never,
         }
     }
 
@@ -128,6 +139,7 @@ impl Group {
         let protocol_type = match self {
             Self::Classic(group) => group.protocol_type().unwrap_or_default(),
             Self::Consumer(_) => PROTOCOL_TYPE,
+            Self::Share(_) => share::PROTOCOL_TYPE,
         };
         ListedGroup::default()
             .with_group_id(GroupId(StrBytes::from_string(id.to_owned())))

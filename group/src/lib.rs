@@ -14,15 +14,21 @@ mod group;
 mod offsets;
 mod records;
 mod settings;
+mod share;
 mod state;
 mod step;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod topics_hash;
 
-pub use ask::{Ask, Asker, Reply};
-pub use core::Groups;
-pub use settings::{ConsumerSettings, MigrationPolicy, Settings};
+pub use ask::{
+    Ask, Asker, Reply, ShareAltered, ShareAsk, ShareOffsetsDeleted, ShareReply, ShareStart,
+    ShareTopic,
+};
+pub use assign::Partitions;
+pub use core::{Effect, Groups, NO_START_OFFSET};
+pub use settings::{ConsumerSettings, MigrationPolicy, OwnSettings, Settings, ShareSettings};
 pub use state::Figures;
 
 use core::Timer;

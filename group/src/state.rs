@@ -13,6 +13,7 @@ use crate::consumer;
 use crate::group::Group;
 use crate::offsets::{Offsets, Sweeps};
 use crate::records::{self, Kind, Unreadable};
+use crate::share;
 use crate::step::{Name, Step};
 
 /// What was done since the coordinator was made, and what it has.
@@ -51,7 +52,7 @@ impl State {
     pub(crate) fn classic_mut(&mut self, id: &str) -> Option<&mut Classic> {
         match self.groups.get_mut(id)? {
             Group::Classic(group) => Some(group),
-            Group::Consumer(_) => None,
+            Group::Consumer(_) | Group::Share(_) => None,
         }
     }
 
@@ -72,6 +73,12 @@ impl State {
                 let value = record.value.map(|value| &value[..]);
                 let (group, change) = consumer::Change::read(kind, fields, value)?;
                 self.replay_consumer(&group, &change, value.is_none());
+                Ok(())
+            }
+            Kind::Other(kind) if share::is_known(kind) => {
+                let value = record.value.map(|value| &value[..]);
+                let (group, change) = share::Change::read(kind, fields, value)?;
+                self.replay_share(&group, &change, value.is_none());
                 Ok(())
             }
             Kind::Other(kind) => Err(Unreadable::Kind(kind)),
@@ -171,6 +178,7 @@ impl State {
             Some(group) if !group.is_empty() => return,
             Some(Group::Classic(group)) => group.delete(step),
             Some(Group::Consumer(_)) => return self.delete_consumer(step, id),
+            Some(Group::Share(_)) => return self.delete_share(step, id),
             None => return,
         }
         self.groups.remove(id);

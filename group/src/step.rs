@@ -7,7 +7,7 @@ use coordinator::{Batch, Out, Record, Token, World};
 use crate::core::Groups;
 use crate::settings::Settings;
 use crate::timers::Timers;
-use crate::{Reply, Timer};
+use crate::{Effect, Reply, Timer};
 
 /// A name that many places share: of a group, a member, a topic.
 pub(crate) type Name = Rc<str>;
@@ -65,6 +65,11 @@ impl<'a, 'w> Step<'a, 'w> {
 
     pub(crate) fn reply(&mut self, to: Token, reply: Reply) {
         self.out.reply(to, reply);
+    }
+
+    /// Passes on what is to be done elsewhere once the step is committed.
+    pub(crate) fn effects(&mut self, effects: Vec<Effect>) {
+        self.out.effects.extend(effects);
     }
 
     /// Whether the records can be written together.

@@ -26,18 +26,23 @@ pub(crate) fn put_endpoints(out: &mut BytesMut, endpoints: &[NodeEndpoint]) {
         return;
     }
     let mut field = BytesMut::new();
-    put::length(&mut field, Form::Flexible, endpoints.len());
-    for endpoint in endpoints {
-        field.put_i32(endpoint.node_id);
-        put::string(&mut field, Form::Flexible, &endpoint.host);
-        field.put_i32(endpoint.port);
-        put::nullable_string(&mut field, Form::Flexible, endpoint.rack.as_deref());
-        put::no_tags(&mut field, Form::Flexible);
-    }
+    put_endpoint_list(&mut field, endpoints);
     put::uvarint(out, 1);
     put::uvarint(out, 0);
     put::uvarint(out, field.len() as u32);
     out.put_slice(&field);
+}
+
+/// Writes endpoints as a field that is not tagged.
+pub(crate) fn put_endpoint_list(out: &mut BytesMut, endpoints: &[NodeEndpoint]) {
+    put::length(out, Form::Flexible, endpoints.len());
+    for endpoint in endpoints {
+        out.put_i32(endpoint.node_id);
+        put::string(out, Form::Flexible, &endpoint.host);
+        out.put_i32(endpoint.port);
+        put::nullable_string(out, Form::Flexible, endpoint.rack.as_deref());
+        put::no_tags(out, Form::Flexible);
+    }
 }
 
 /// Writes one tagged field: a leader's node id and epoch.

@@ -20,6 +20,7 @@ pub mod request;
 pub mod response;
 mod shape;
 mod shapes;
+pub mod share_fetch;
 mod take;
 
 pub use endpoint::NodeEndpoint;

@@ -28,6 +28,8 @@ const NEVER: i16 = i16::MAX;
 pub const PRODUCE: i16 = 0;
 /// Key of Fetch.
 pub const FETCH: i16 = 1;
+/// Key of ShareFetch.
+pub const SHARE_FETCH: i16 = 78;
 /// Key of ApiVersions.
 pub const API_VERSIONS: i16 = 18;
 
@@ -115,6 +117,10 @@ pub static ADVERTISED: &[ApiRange] = &[
     ApiRange::new(68, "ConsumerGroupHeartbeat", 0, 1, 0),
     ApiRange::new(69, "ConsumerGroupDescribe", 0, 1, 0),
     ApiRange::new(75, "DescribeTopicPartitions", 0, 0, 0),
+    ApiRange::new(76, "ShareGroupHeartbeat", 1, 1, 0),
+    ApiRange::new(77, "ShareGroupDescribe", 1, 1, 0),
+    ApiRange::new(SHARE_FETCH, "ShareFetch", 1, 1, 0),
+    ApiRange::new(79, "ShareAcknowledge", 1, 1, 0),
     ApiRange::new(80, "AddRaftVoter", 0, 0, 0),
     ApiRange::new(81, "RemoveRaftVoter", 0, 0, 0),
     ApiRange::new(83, "InitializeShareGroupState", 0, 0, 0),
@@ -122,6 +128,9 @@ pub static ADVERTISED: &[ApiRange] = &[
     ApiRange::new(85, "WriteShareGroupState", 0, 0, 0),
     ApiRange::new(86, "DeleteShareGroupState", 0, 0, 0),
     ApiRange::new(87, "ReadShareGroupStateSummary", 0, 0, 0),
+    ApiRange::new(90, "DescribeShareGroupOffsets", 0, 0, 0),
+    ApiRange::new(91, "AlterShareGroupOffsets", 0, 0, 0),
+    ApiRange::new(92, "DeleteShareGroupOffsets", 0, 0, 0),
 ];
 
 /// The row of an API, if this broker has it.
@@ -187,7 +196,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_have_no_row() {
-        for key in [-1, 4, 7, 17, 76, i16::MAX] {
+        for key in [-1, 4, 7, 17, 82, i16::MAX] {
             assert_eq!(lookup(key), None);
         }
         assert!(ADVERTISED.iter().all(|api| lookup(api.key) == Some(api)));

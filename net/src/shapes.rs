@@ -51,6 +51,10 @@ pub(crate) fn of(key: i16) -> Option<&'static Kind> {
         68 => &CONSUMER_GROUP_HEARTBEAT,
         69 => &CONSUMER_GROUP_DESCRIBE,
         75 => &DESCRIBE_TOPIC_PARTITIONS,
+        76 => &SHARE_GROUP_HEARTBEAT,
+        77 => &SHARE_GROUP_DESCRIBE,
+        78 => &SHARE_FETCH,
+        79 => &SHARE_ACKNOWLEDGE,
         80 => &ADD_RAFT_VOTER,
         81 => &REMOVE_RAFT_VOTER,
         83 => &INITIALIZE_SHARE_GROUP_STATE,
@@ -58,6 +62,9 @@ pub(crate) fn of(key: i16) -> Option<&'static Kind> {
         85 => &WRITE_SHARE_GROUP_STATE,
         86 => &DELETE_SHARE_GROUP_STATE,
         87 => &READ_SHARE_GROUP_STATE_SUMMARY,
+        90 => &DESCRIBE_SHARE_GROUP_OFFSETS,
+        91 => &ALTER_SHARE_GROUP_OFFSETS,
+        92 => &DELETE_SHARE_GROUP_OFFSETS,
         _ => return None,
     };
     Some(shape)
@@ -787,6 +794,101 @@ static DESCRIBE_TOPIC_PARTITIONS: Kind = Struct(&[
     ])),
 ]);
 
+static SHARE_GROUP_HEARTBEAT: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // MemberId
+    Field::new(Held(Width::Two)),
+    // MemberEpoch
+    Field::new(Fixed(4)),
+    // RackId
+    Field::new(Held(Width::Two)),
+    // SubscribedTopicNames
+    Field::new(List(&Held(Width::Two))),
+]);
+
+static SHARE_GROUP_DESCRIBE: Kind = Struct(&[
+    // GroupIds
+    Field::new(List(&Held(Width::Two))),
+    // IncludeAuthorizedOperations
+    Field::new(Fixed(1)),
+]);
+
+static SHARE_FETCH: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // MemberId
+    Field::new(Held(Width::Two)),
+    // ShareSessionEpoch
+    Field::new(Fixed(4)),
+    // MaxWaitMs
+    Field::new(Fixed(4)),
+    // MinBytes
+    Field::new(Fixed(4)),
+    // MaxBytes
+    Field::new(Fixed(4)),
+    // MaxRecords
+    Field::new(Fixed(4)).since(1),
+    // BatchSize
+    Field::new(Fixed(4)).since(1),
+    // Topics
+    Field::new(List(&Struct(&[
+        // TopicId
+        Field::new(Fixed(16)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // PartitionIndex
+            Field::new(Fixed(4)),
+            // PartitionMaxBytes
+            Field::new(Fixed(4)).until(0),
+            // AcknowledgementBatches
+            Field::new(List(&Struct(&[
+                // FirstOffset
+                Field::new(Fixed(8)),
+                // LastOffset
+                Field::new(Fixed(8)),
+                // AcknowledgeTypes
+                Field::new(List(&Fixed(1))),
+            ]))),
+        ]))),
+    ]))),
+    // ForgottenTopicsData
+    Field::new(List(&Struct(&[
+        // TopicId
+        Field::new(Fixed(16)),
+        // Partitions
+        Field::new(List(&Fixed(4))),
+    ]))),
+]);
+
+static SHARE_ACKNOWLEDGE: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // MemberId
+    Field::new(Held(Width::Two)),
+    // ShareSessionEpoch
+    Field::new(Fixed(4)),
+    // Topics
+    Field::new(List(&Struct(&[
+        // TopicId
+        Field::new(Fixed(16)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // PartitionIndex
+            Field::new(Fixed(4)),
+            // AcknowledgementBatches
+            Field::new(List(&Struct(&[
+                // FirstOffset
+                Field::new(Fixed(8)),
+                // LastOffset
+                Field::new(Fixed(8)),
+                // AcknowledgeTypes
+                Field::new(List(&Fixed(1))),
+            ]))),
+        ]))),
+    ]))),
+]);
+
 static ADD_RAFT_VOTER: Kind = Struct(&[
     // ClusterId
     Field::new(Held(Width::Two)),
@@ -913,5 +1015,47 @@ static READ_SHARE_GROUP_STATE_SUMMARY: Kind = Struct(&[
             // LeaderEpoch
             Field::new(Fixed(4)),
         ]))),
+    ]))),
+]);
+
+static DESCRIBE_SHARE_GROUP_OFFSETS: Kind = Struct(&[
+    // Groups
+    Field::new(List(&Struct(&[
+        // GroupId
+        Field::new(Held(Width::Two)),
+        // Topics
+        Field::new(List(&Struct(&[
+            // TopicName
+            Field::new(Held(Width::Two)),
+            // Partitions
+            Field::new(List(&Fixed(4))),
+        ]))),
+    ]))),
+]);
+
+static ALTER_SHARE_GROUP_OFFSETS: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // Topics
+    Field::new(List(&Struct(&[
+        // TopicName
+        Field::new(Held(Width::Two)),
+        // Partitions
+        Field::new(List(&Struct(&[
+            // PartitionIndex
+            Field::new(Fixed(4)),
+            // StartOffset
+            Field::new(Fixed(8)),
+        ]))),
+    ]))),
+]);
+
+static DELETE_SHARE_GROUP_OFFSETS: Kind = Struct(&[
+    // GroupId
+    Field::new(Held(Width::Two)),
+    // Topics
+    Field::new(List(&Struct(&[
+        // TopicName
+        Field::new(Held(Width::Two)),
     ]))),
 ]);

@@ -13,6 +13,7 @@ use super::text::{Family, Text, Value};
 use crate::coordinator::{CoordinatorReport, LoadCounts};
 use crate::replication::ReplicationCounts;
 use crate::shard::compaction::CompactionCounts;
+use crate::share::ShareCounts;
 
 /// Drives are not faster than this; buckets below it are counted in the first one above.
 const FIRST_DRIVE_BUCKET: usize = 4;
@@ -48,6 +49,7 @@ pub fn render(node: &NodeReport) -> String {
     of_shards(&mut text, &node.shards);
     of_requests(&mut text, &node.shards);
     of_memory(&mut text, &node.shards);
+    of_shares(&mut text, &node.shards);
     of_coordinators(&mut text, &node.shards);
     of_transactions(&mut text, &node.shards);
     of_drives(&mut text, &node.drives);
@@ -145,6 +147,51 @@ fn of_replication(text: &mut Text, shards: &[ShardReport]) {
     each_shard(text, &f::UNDER_REPLICATED, shards, |shard| {
         shard.under_replicated
     });
+}
+
+/// A label, and what is counted under it.
+type Counted = (&'static str, fn(&ShareCounts) -> u64);
+
+fn of_shares(text: &mut Text, shards: &[ShardReport]) {
+    each_shard(text, &f::SHARE_SESSIONS, shards, |shard| {
+        shard.shares.sessions.0
+    });
+    each_shard(text, &f::SHARE_SESSION_PARTITIONS, shards, |shard| {
+        shard.shares.sessions.1
+    });
+    each_shard(text, &f::SHARE_PARTITIONS, shards, |shard| {
+        shard.shares.partitions
+    });
+    each_shard(text, &f::SHARE_IN_FLIGHT, shards, |shard| {
+        shard.shares.in_flight
+    });
+    each_shard(text, &f::SHARE_DELIVERED, shards, |shard| {
+        shard.shares.counts.delivered
+    });
+    let mut split = |family, kinds: &[Counted]| {
+        let mut samples = text.family(family);
+        for shard in shards {
+            for (kind, value) in kinds {
+                let counts = &shard.shares.counts;
+                samples.sample(&[&shard.shard.to_string(), kind], value(counts));
+            }
+        }
+    };
+    split(
+        &f::SHARE_ACKNOWLEDGED,
+        &[
+            ("accept", |counts| counts.accepted),
+            ("release", |counts| counts.released),
+            ("reject", |counts| counts.rejected),
+        ],
+    );
+    split(
+        &f::SHARE_WRITES,
+        &[
+            ("stored", |counts| counts.writes),
+            ("failed", |counts| counts.failed_writes),
+        ],
+    );
 }
 
 fn of_coordinators(text: &mut Text, shards: &[ShardReport]) {

@@ -10,6 +10,7 @@ use super::super::checker::{ReadFamily, read};
 use super::super::families::ALL;
 use super::super::metrics::ShardMetrics;
 use super::*;
+use crate::share::ShareReport;
 
 fn shard(number: usize) -> ShardReport {
     let metrics = ShardMetrics::default();
@@ -74,6 +75,23 @@ fn shard(number: usize) -> ShardReport {
             },
             transactions: transactions(),
         },
+        shares: shares(),
+    }
+}
+
+fn shares() -> ShareReport {
+    ShareReport {
+        counts: ShareCounts {
+            delivered: 50,
+            accepted: 30,
+            released: 10,
+            rejected: 5,
+            writes: 8,
+            failed_writes: 1,
+        },
+        sessions: (2, 6),
+        partitions: 3,
+        in_flight: 17,
     }
 }
 

@@ -66,6 +66,14 @@ families! {
     MEMORY_WAITERS = Gauge "ottla_memory_waiters" ["shard", "owner"] "Who waits for it: above 0 the budget is pushing back.";
     TAIL_UNWRITTEN = Gauge "ottla_tail_unwritten_bytes" ["shard"] "Bytes appended that are not yet on a drive.";
 
+    SHARE_SESSIONS = Gauge "ottla_share_sessions" ["shard"] "Share sessions of members of share groups, by the shard that keeps their group's.";
+    SHARE_SESSION_PARTITIONS = Gauge "ottla_share_session_partitions" ["shard"] "Partitions that share sessions fetch from.";
+    SHARE_PARTITIONS = Gauge "ottla_share_partitions" ["shard"] "Partitions of the shard that share groups fetch from, counted for each group.";
+    SHARE_IN_FLIGHT = Gauge "ottla_share_in_flight_records" ["shard"] "Their records between the first that isn't done and the last that was delivered.";
+    SHARE_DELIVERED = Counter "ottla_share_delivered_records_total" ["shard"] "Records delivered to members of share groups, each time they are.";
+    SHARE_ACKNOWLEDGED = Counter "ottla_share_acknowledged_records_total" ["shard", "type"] "Records that members acknowledged: accept, release, reject.";
+    SHARE_WRITES = Counter "ottla_share_state_writes_total" ["shard", "outcome"] "States of share-partitions handed to their share coordinator: stored, failed.";
+
     COORDINATORS = Gauge "ottla_coordinators" ["shard", "state"] "Partitions of internal topics that the shard coordinates: loading, serving.";
     COORDINATOR_LOADS = Counter "ottla_coordinator_loads_total" ["shard"] "Logs that coordinators read when they took over.";
     COORDINATOR_LOAD_TIME = Counter "ottla_coordinator_load_seconds_total" ["shard"] "How long reading them took.";

@@ -17,6 +17,7 @@ use crate::partition::Partition;
 use crate::replication::ReplicationCounts;
 use crate::shard::Shard;
 use crate::shard::compaction::CompactionCounts;
+use crate::share::ShareReport;
 
 /// A drive that hangs is asked for its space for no longer than this.
 const SPACE_LIMIT: Duration = Duration::from_secs(1);
@@ -71,6 +72,8 @@ pub struct ShardReport {
     pub under_replicated: usize,
     /// Its coordinators.
     pub coordinators: CoordinatorReport,
+    /// What it has of share groups.
+    pub shares: ShareReport,
 }
 
 /// A drive.
@@ -199,6 +202,7 @@ pub fn counters(shard: &Shard) -> ShardReport {
             .filter(|partition| is_under_replicated(partition))
             .count(),
         coordinators: shard.coordinators().report(),
+        shares: shard.shares.report(),
     }
 }
 

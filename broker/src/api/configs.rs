@@ -1,4 +1,5 @@
-//! DescribeConfigs (32), AlterConfigs (33) and IncrementalAlterConfigs (44) for topics and brokers.
+//! DescribeConfigs (32), AlterConfigs (33) and IncrementalAlterConfigs (44) for topics, groups and
+//! brokers.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -81,6 +82,14 @@ fn rows(shard: &Shard, kind: i8, name: &str, want: Want<'_>) -> Result<Vec<Confi
             let own = own.as_ref().unwrap_or(&NONE);
             Ok(shard.with_layers(|layers| describe::topic(own, layers, want)))
         }
+        Resource {
+            kind: ResourceType::Group,
+            name,
+        } => {
+            let own = shard.with_image(|image| image.configs(ResourceType::Group, &name).cloned());
+            let own = own.as_ref().unwrap_or(&NONE);
+            Ok(shard.with_layers(|layers| describe::group(own, layers, want)))
+        }
         Resource { name, .. } if name.is_empty() => {
             let set = shard.with_image(|image| image.configs(ResourceType::Broker, "").cloned());
             Ok(describe::cluster(set.as_ref().unwrap_or(&NONE), want))
@@ -89,8 +98,8 @@ fn rows(shard: &Shard, kind: i8, name: &str, want: Want<'_>) -> Result<Vec<Confi
     }
 }
 
-/// The resource that a request names; only topics and brokers have settings here, and as in Kafka
-/// those of one broker are that broker's business.
+/// The resource that a request names; only topics, groups and brokers have settings here, and as in
+/// Kafka those of one broker are that broker's business.
 fn resource(shard: &Shard, kind: i8, name: &str) -> Result<Resource, Refusal> {
     let known = u8::try_from(kind).ok().and_then(ResourceType::from_number);
     let own = shard.node_id();
@@ -103,14 +112,20 @@ fn resource(shard: &Shard, kind: i8, name: &str) -> Result<Resource, Refusal> {
                 ),
             ))
         }
-        Some(kind @ (ResourceType::Topic | ResourceType::Broker)) => Ok(Resource {
-            kind,
-            name: name.to_owned(),
-        }),
+        Some(ResourceType::Group) if name.is_empty() => Err(Refusal::with(
+            ResponseError::InvalidRequest,
+            "the name of a group must not be empty",
+        )),
+        Some(kind @ (ResourceType::Topic | ResourceType::Broker | ResourceType::Group)) => {
+            Ok(Resource {
+                kind,
+                name: name.to_owned(),
+            })
+        }
         _ => Err(Refusal::with(
             ResponseError::InvalidRequest,
             format!(
-                "resources of type {kind} have no settings here; topics (2) and brokers (4) do"
+                "resources of type {kind} have no settings here; topics (2), brokers (4) and groups (32) do"
             ),
         )),
     }

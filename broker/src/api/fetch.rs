@@ -5,11 +5,8 @@
 //! a partition that changed between the two ends the watch at once, so nothing is missed.
 
 use std::collections::BTreeSet;
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use kafka_protocol::ResponseError;
@@ -24,7 +21,6 @@ use super::error::wants_leader;
 use super::session::{Asked, FetchKey, Opened, Told, TopicKey, Wanted};
 use crate::partition::PartitionId;
 use crate::shard::reads::{ReadOutcome, ReadPart, WatchPart};
-use crate::shard::router::Call;
 use crate::shard::{Shard, ShardId};
 
 /// The least a fetch is granted of the shard's read memory, in bytes.
@@ -345,29 +341,7 @@ async fn watch(
         });
         calls.push(call.await);
     }
-    first_of(&mut calls).await;
-    // Those that have not fired would hold their place until the limit; one call each sets them free.
-    if calls.len() > 1 {
-        for owner in elsewhere {
-            let call = shard.start_on(owner, move |shard| {
-                shard.call_off_wait(token);
-                async {}
-            });
-            drop(call.await);
-        }
-    }
-}
-
-async fn first_of(calls: &mut [Call<()>]) {
-    poll_fn(|cx| {
-        for call in calls.iter_mut() {
-            if Pin::new(call).poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
-        }
-        Poll::Pending
-    })
-    .await;
+    shard.first_wait(calls, token, elsewhere).await;
 }
 
 /// Groups the outcomes by topic in the order read, leaving out what an incremental response need not

@@ -4,16 +4,18 @@
 use std::rc::Rc;
 
 use group::{Ask, Reply};
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup as DescribedConsumerGroup;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::describe_groups_response::DescribedGroup;
 use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, DeleteGroupsRequest,
-    DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, ListGroupsRequest,
-    ListGroupsResponse,
+    DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, GroupId,
+    ListGroupsRequest, ListGroupsResponse,
 };
 
 use super::groups::stray;
+use super::groups_share::delete_states;
 use crate::coordinator::CoordinatorError;
 use crate::shard::Shard;
 
@@ -68,16 +70,27 @@ pub(super) async fn delete(
 ) -> DeleteGroupsResponse {
     let mut results = Vec::with_capacity(request.groups_names.len());
     for id in request.groups_names {
-        let ask = Ask::Delete(id.clone());
-        results.push(match shard.ask_group(&id, ask).await {
-            Ok(Reply::Delete(result)) => result,
-            Ok(other) => stray(&other),
+        results.push(match delete_one(shard, &id).await {
+            Ok(result) => result,
             Err(error) => DeletableGroupResult::default()
                 .with_group_id(id)
                 .with_error_code(error.code()),
         });
     }
     DeleteGroupsResponse::default().with_results(results)
+}
+
+/// A share group has states elsewhere, which go before it does.
+async fn delete_one(
+    shard: &Rc<Shard>,
+    id: &GroupId,
+) -> Result<DeletableGroupResult, ResponseError> {
+    delete_states(shard, id).await?;
+    match shard.ask_group(id, Ask::Delete(id.clone())).await {
+        Ok(Reply::Delete(result)) => Ok(result),
+        Ok(other) => stray(&other),
+        Err(error) => Err(error.error()),
+    }
 }
 
 /// Answers ConsumerGroupDescribe.

@@ -13,6 +13,8 @@ pub mod error;
 mod fetch;
 mod groups;
 mod groups_offsets;
+mod groups_share;
+mod groups_share_offsets;
 mod groups_show;
 mod list_offsets;
 mod log_dirs;
@@ -25,6 +27,9 @@ mod reassignments;
 mod rules;
 mod seen;
 pub mod session;
+mod share_acknowledge;
+mod share_asked;
+mod share_fetch;
 mod topic_partitions;
 mod topics;
 pub(crate) mod transactions;
@@ -38,7 +43,7 @@ use bytes::BytesMut;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Encodable, HeaderVersion};
 use net::ParseError;
-use net::connection::{Handler, Request, Slot};
+use net::connection::{ConnectionInfo, Handler, Request, Slot};
 use net::registry;
 use net::response::Response;
 use share::state::{Initialize, WriteState};
@@ -146,11 +151,30 @@ impl Api {
             75 => self.respond(request, slot, async |q, _| topic_partitions::answer(shard, q)).await,
             80 => self.respond(request, slot, |q, _| quorum::add(shard, q)).await,
             81 => self.respond(request, slot, |q, _| quorum::remove(shard, q)).await,
+            _ => self.serve_shares(request, slot).await,
+        }
+    }
+
+    /// The same for those of share groups.
+    #[rustfmt::skip]
+    async fn serve_shares(&self, request: Request, slot: Slot) {
+        let shard = &self.shard;
+        match request.header.api_key {
+            76 => {
+                let asker = groups::asker(&request);
+                self.respond(request, slot, |q, _| groups_share::beat(shard, asker, q)).await;
+            }
+            77 => self.respond(request, slot, |q, _| groups_share::describe(shard, q)).await,
+            78 => share_fetch::handle(shard, request, slot).await,
+            79 => self.respond(request, slot, |q, _| share_acknowledge::answer(shard, q)).await,
             83 => self.respond(request, slot, |q, _| shard.share_states_here::<Initialize>(q)).await,
             84 => self.respond(request, slot, |q, _| shard.share_states_here::<ReadIn>(q)).await,
             85 => self.respond(request, slot, |q, _| shard.share_states_here::<WriteState>(q)).await,
             86 => self.respond(request, slot, |q, _| shard.share_states_here::<Delete>(q)).await,
             87 => self.respond(request, slot, |q, _| shard.share_states_here::<Summarize>(q)).await,
+            90 => self.respond(request, slot, |q, _| groups_share_offsets::describe(shard, q)).await,
+            91 => self.respond(request, slot, |q, _| groups_share_offsets::alter(shard, q)).await,
+            92 => self.respond(request, slot, |q, _| groups_share_offsets::delete(shard, q)).await,
             key => slot.close(format!("API {key} is advertised but not served")),
         }
     }
@@ -182,5 +206,9 @@ impl Handler for Api {
         } else {
             slot.close(format!("API {key} version {version} is not served"));
         }
+    }
+
+    fn ended(&self, connection: &ConnectionInfo) {
+        self.shard.share_connection_ended(connection.id);
     }
 }

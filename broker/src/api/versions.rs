@@ -50,6 +50,11 @@ const FEATURES: &[Feature] = &[
         max: 1,
     },
     Feature {
+        // 1: share groups (KIP-932).
+        name: "share.version",
+        max: 1,
+    },
+    Feature {
         // 2: transactions V2 (KIP-890), in which each has an epoch of its own.
         name: "transaction.version",
         max: 2,

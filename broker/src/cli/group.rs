@@ -1,4 +1,4 @@
-//! `ottla group`: consumer groups set to other offsets and deleted. Showing them is in `group_show`.
+//! `ottla group`: groups set to other offsets and deleted. Showing them is in `group_show`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use super::confirm::confirmed;
 use super::connect::BrokerArgs;
 use super::consume::Begin;
 use super::failure::Failure;
-use super::group_show::{DescribeArgs, ListArgs, ends, known};
+use super::group_show::{DescribeArgs, ListArgs, SHARE, ends, known, offsets};
 use super::table::Table;
 
 /// What to do with groups.
@@ -142,11 +142,16 @@ struct Move {
 impl ResetArgs {
     fn run(self) -> Result<ExitCode, Failure> {
         let mut client = self.brokers.connect()?;
-        let committed: BTreeMap<TopicPartition, i64> = {
-            let offsets = client.committed(&self.group)?.into_iter();
-            offsets.map(|one| (one.at, one.offset)).collect()
+        let group = client.group(&self.group)?;
+        let committed = match &group {
+            Some(group) => offsets(&mut client, group)?,
+            None => client.committed(&self.group)?,
         };
-        if let Some(group) = client.group(&self.group)?
+        let committed: BTreeMap<TopicPartition, i64> = committed
+            .into_iter()
+            .map(|one| (one.at, one.offset))
+            .collect();
+        if let Some(group) = &group
             && !group.members.is_empty()
         {
             return Err(Failure::failed(format!(
@@ -173,7 +178,11 @@ impl ResetArgs {
         }
         if !self.dry_run {
             let offsets: Vec<_> = moves.iter().map(|one| (one.at.clone(), one.to)).collect();
-            told(client.commit(&self.group, &offsets)?)?;
+            let is_share = group.is_some_and(|group| group.kind == SHARE);
+            told(match is_share {
+                true => client.alter_share_offsets(&self.group, &offsets)?,
+                false => client.commit(&self.group, &offsets)?,
+            })?;
         }
         self.show(&moves)?;
         Ok(ExitCode::SUCCESS)
@@ -309,10 +318,33 @@ impl DeleteArgs {
             client.delete_group(group)?;
             return Ok("deleted".to_owned());
         }
-        known(client, group)?;
+        if known(client, group)?.kind == SHARE {
+            return self.delete_share(client, group);
+        }
         let meant = partitions(client, &self.topics)?;
         told(client.delete_offsets(group, &meant)?)?;
         Ok(format!("offsets of {} partitions deleted", meant.len()))
+    }
+
+    fn delete_share(&self, client: &mut Client, group: &str) -> Result<String, Failure> {
+        if let Some(part) = self.topics.iter().find(|part| !part.partitions.is_empty()) {
+            return Err(Failure::failed(format!(
+                "group {group} is a share group, whose offsets of a topic are only deleted together; \
+                 say --topic {}",
+                part.topic
+            )));
+        }
+        let topics: Vec<&str> = self.topics.iter().map(|part| part.topic.as_str()).collect();
+        let outcomes = client.delete_share_offsets(group, &topics)?;
+        let refused = outcomes.into_iter().filter_map(|(topic, outcome)| {
+            let refusal = outcome.err()?;
+            Some(format!("group {group}: {topic}: {refusal}"))
+        });
+        let refused: Vec<String> = refused.collect();
+        match refused.is_empty() {
+            true => Ok(format!("offsets of {} topics deleted", topics.len())),
+            false => Err(Failure::failed(refused.join("; "))),
+        }
     }
 }
 

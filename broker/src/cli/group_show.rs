@@ -12,6 +12,9 @@ use super::connect::BrokerArgs;
 use super::failure::Failure;
 use super::table::Table;
 
+/// The type of groups that share partitions.
+pub(super) const SHARE: &str = "share";
+
 /// Lists groups.
 #[derive(Args, Debug)]
 pub(crate) struct ListArgs {
@@ -110,6 +113,14 @@ pub(super) fn ends(
     Ok(found.collect())
 }
 
+/// Where a group is: a share group, where it begins.
+pub(super) fn offsets(client: &mut Client, group: &Group) -> Result<Vec<CommittedOffset>, Failure> {
+    Ok(match group.kind {
+        SHARE => client.share_offsets(&group.id)?,
+        _ => client.committed(&group.id)?,
+    })
+}
+
 /// A group with all that is shown of it.
 struct Description {
     group: Group,
@@ -119,7 +130,7 @@ struct Description {
 
 fn describe(client: &mut Client, id: &str) -> Result<Description, Failure> {
     let group = known(client, id)?;
-    let offsets = client.committed(id)?;
+    let offsets = offsets(client, &group)?;
     let mut partitions: Vec<TopicPartition> = offsets.iter().map(|one| one.at.clone()).collect();
     let assigned = group.members.iter().flat_map(|member| &member.partitions);
     partitions.extend(assigned.cloned());

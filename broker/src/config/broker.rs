@@ -10,6 +10,7 @@ use super::broker_rows;
 use super::coordinators::{self, CoordinatorConfig};
 use super::def::{ConfigError, Def, Effect, Overrides, nearest, parse_bool};
 use super::layers::Layers;
+use super::share::ShareConfig;
 
 /// How a broker setting may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,6 +197,8 @@ pub struct BrokerConfig {
     pub coordinators: CoordinatorConfig,
     /// Those of the coordinator of groups.
     pub groups: group::Settings,
+    /// What share groups are bound by where they fetch.
+    pub share: ShareConfig,
     /// `transaction.partition.verification.enable`.
     pub verify_transactions: bool,
     /// Those of the coordinator of transactions, whatever its epoch.
@@ -274,6 +277,7 @@ impl BrokerConfig {
                 .is_some_and(|class| class.trim().rsplit('.').next() == Some(RACK_AWARE)),
             coordinators: CoordinatorConfig::resolve(layers)?,
             groups: coordinators::groups(layers)?,
+            share: ShareConfig::resolve(layers)?,
             verify_transactions: flag(layers, "transaction.partition.verification.enable")?,
             transactions: coordinators::transactions(layers)?,
         })

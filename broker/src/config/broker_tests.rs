@@ -249,6 +249,16 @@ const STATE_TOPIC: InternalTopic = InternalTopic {
     segment_bytes: 100 << 20,
 };
 
+fn share() -> ShareConfig {
+    ShareConfig {
+        lock_ms: 30_000,
+        max_deliveries: 5,
+        max_in_flight: 2000,
+        max_sessions: 2000,
+        max_members: 200,
+    }
+}
+
 #[test]
 fn every_field_comes_from_its_layer() {
     let fixed = map(&[
@@ -311,6 +321,7 @@ fn every_field_comes_from_its_layer() {
             consumer_protocol: true,
         },
         groups: group::Settings::default(),
+        share: share(),
         verify_transactions: true,
         transactions: txn::Settings::default(),
     };

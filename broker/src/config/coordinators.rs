@@ -1,7 +1,7 @@
 //! What a broker's settings come to for its coordinators.
 
 use batch::Compression;
-use group::{ConsumerSettings, MigrationPolicy};
+use group::{ConsumerSettings, MigrationPolicy, ShareSettings};
 
 use super::broker::{number, text};
 use super::def::{ConfigError, split_list};
@@ -109,6 +109,7 @@ pub(super) fn groups(layers: &Layers<'_>) -> Result<group::Settings, ConfigError
         initial_rebalance_delay_ms: u64::try_from(delay).unwrap_or(0),
         max_size: number(layers, "group.max.size")?,
         consumer: consumer_groups(layers)?,
+        share: share_groups(layers)?,
         ..group::Settings::default()
     })
 }
@@ -127,6 +128,14 @@ pub(super) fn transactions(layers: &Layers<'_>) -> Result<txn::Settings, ConfigE
             "transaction.remove.expired.transaction.cleanup.interval.ms",
         )?,
         ..txn::Settings::default()
+    })
+}
+
+fn share_groups(layers: &Layers<'_>) -> Result<ShareSettings, ConfigError> {
+    Ok(ShareSettings {
+        session_timeout_ms: number(layers, "group.share.session.timeout.ms")?,
+        heartbeat_interval_ms: number(layers, "group.share.heartbeat.interval.ms")?,
+        max_size: number(layers, "group.share.max.size")?,
     })
 }
 

@@ -115,7 +115,7 @@ pub enum ConfigError {
     /// No setting has this name.
     #[error("Unknown {scope} config name: {name}{}", did_you_mean(*.nearest))]
     Unknown {
-        /// "topic" or "broker".
+        /// "topic", "group" or "broker".
         scope: &'static str,
         /// The name that was given.
         name: String,

@@ -3,6 +3,7 @@
 
 use super::broker::{self, BrokerRow, Update};
 use super::def::{Kind, Overrides};
+use super::group::GROUP_ROWS;
 use super::layers::{Found, Layers, Source};
 use super::topic::{TOPIC_ROWS, TopicRow};
 
@@ -69,14 +70,21 @@ impl SynonymRow {
 /// The settings of a topic.
 pub fn topic(overrides: &Overrides, layers: &Layers<'_>, want: Want<'_>) -> Vec<ConfigRow> {
     let wanted = TOPIC_ROWS.iter().filter(|row| want.has(row.def.name));
-    wanted
-        .map(|row| topic_row(row, overrides, layers, want))
-        .collect()
+    let one = |row| overriding_row(row, (overrides, Source::Topic), layers, want);
+    wanted.map(one).collect()
 }
 
-fn topic_row(
+/// The settings of a group.
+pub fn group(overrides: &Overrides, layers: &Layers<'_>, want: Want<'_>) -> Vec<ConfigRow> {
+    let wanted = GROUP_ROWS.iter().filter(|row| want.has(row.def.name));
+    let one = |row| overriding_row(row, (overrides, Source::Group), layers, want);
+    wanted.map(one).collect()
+}
+
+/// A setting that a topic or a group may have for itself.
+fn overriding_row(
     row: &TopicRow,
-    overrides: &Overrides,
+    (overrides, source): (&Overrides, Source),
     layers: &Layers<'_>,
     want: Want<'_>,
 ) -> ConfigRow {
@@ -91,7 +99,7 @@ fn topic_row(
         let top = SynonymRow {
             name: name.to_owned(),
             value: Some(value.clone()),
-            source: Source::Topic,
+            source,
         };
         synonyms.insert(0, top);
     }

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::def::{Def, Effect};
+use super::group::GROUP_ROWS;
 use super::node::{OWN, env_name};
-use super::topic::TOPIC_ROWS;
+use super::topic::{TOPIC_ROWS, TopicRow};
 use super::{broker, topic};
 use crate::cli::exit;
 
@@ -55,10 +56,10 @@ fn node_table() -> String {
     table
 }
 
-fn topic_table() -> String {
+fn overriding_table(rows: &[TopicRow]) -> String {
     let mut table =
         "| name | type | default | valid | default from | in force | meaning |\n|--|--|--|--|--|--|--|\n".to_owned();
-    for row in TOPIC_ROWS {
+    for row in rows {
         let def = &row.def;
         let from: Vec<String> = row
             .synonyms
@@ -116,7 +117,8 @@ fn filled(text: &str) -> String {
     let mut filled = text.to_owned();
     let tables = [
         ("node", node_table()),
-        ("topic", topic_table()),
+        ("topic", overriding_table(TOPIC_ROWS)),
+        ("group", overriding_table(GROUP_ROWS)),
         ("broker", broker_table()),
         ("exit", exit_table()),
     ];

@@ -22,6 +22,8 @@ pub enum Source {
     Static = 4,
     /// The default.
     Default = 5,
+    /// The group's own.
+    Group = 8,
 }
 
 impl Source {

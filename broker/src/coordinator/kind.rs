@@ -83,7 +83,7 @@ impl Kind for group::Groups {
         all.metrics.retired(&core.figures());
     }
 
-    fn perform(_: &Rc<Shard>, effect: Self::Effect) {
-        match effect {}
+    fn perform(shard: &Rc<Shard>, effect: Self::Effect) {
+        shard.perform_of_group(effect);
     }
 }

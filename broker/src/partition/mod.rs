@@ -50,7 +50,7 @@ use verifying::Verifying;
 pub use verifying::{Begun, Claim, Question};
 use view::View;
 pub use waiters::Waiter;
-use waiters::Waiters;
+pub(crate) use waiters::Waiters;
 
 /// After how many milliseconds a request between replicas that nobody answered is made again.
 const RETRY_MS: u64 = 1_000;

@@ -42,15 +42,15 @@ impl Waiter {
     }
 }
 
-/// The waiters at one partition.
+/// The waiters at one partition, or share-partition.
 #[derive(Default)]
-pub(super) struct Waiters {
+pub(crate) struct Waiters {
     list: Vec<Weak<Waiter>>,
 }
 
 impl Waiters {
     /// Adds a waiter; it leaves when its last owner drops it.
-    pub(super) fn add(&mut self, waiter: &Rc<Waiter>) {
+    pub(crate) fn add(&mut self, waiter: &Rc<Waiter>) {
         // Without arrivals nothing else would ever sweep a quiet partition's list.
         if self.list.len() >= 16 && self.list.len().is_power_of_two() {
             self.list.retain(|waiter| waiter.strong_count() > 0);
@@ -70,7 +70,7 @@ impl Waiters {
     }
 
     /// The partition changed (gone, offline): wakes all.
-    pub(super) fn wake_all(&mut self) {
+    pub(crate) fn wake_all(&mut self) {
         self.arrived(usize::MAX);
     }
 

@@ -15,10 +15,11 @@ use uuid::Uuid;
 use super::routes::{PartitionRoute, TopicRoute};
 use super::several::several;
 use super::{Replica, Shard};
-use crate::config::{Overrides, TopicConfig};
+use crate::config::{Overrides, TopicConfig, group};
 use crate::coordinator::Coordinators;
 use crate::meta::Committed;
 use crate::partition::{Given, Opened, Partition, PartitionId, Peers, Place, Rebuilt, log_config};
+use ::group::OwnSettings;
 use metadata::{Image, Record, ResourceType};
 use replica::Peer;
 
@@ -81,6 +82,7 @@ impl Shard {
         let mut image = self.image.borrow_mut();
         let mut changed = Changed::default();
         let mut settings_changed = committed.whole;
+        let mut groups_changed = false;
         if committed.whole {
             changed.set_of_topics = true;
             changed.topics.extend(image.topics().map(|topic| topic.id));
@@ -89,6 +91,7 @@ impl Shard {
         }
         for record in &committed.records {
             settings_changed |= touches(record, &image, &mut changed);
+            groups_changed |= is_of_a_group(record);
             if let Err(error) = image.apply(record) {
                 // The controller checked it against the same image: shards would differ from here on.
                 panic!("a committed metadata record does not fit this shard's image: {error}");
@@ -98,7 +101,7 @@ impl Shard {
             changed.topics.extend(image.topics().map(|topic| topic.id));
         }
         drop(image);
-        if settings_changed {
+        if settings_changed || groups_changed {
             self.refresh_settings();
             self.coordinators.settings_changed();
         }
@@ -109,7 +112,10 @@ impl Shard {
     pub(super) fn refresh_settings(&self) {
         let resolved = self.with_layers(crate::config::BrokerConfig::resolve);
         match resolved {
-            Ok(settings) => *self.settings.borrow_mut() = Rc::new(settings),
+            Ok(mut settings) => {
+                settings.groups.of_groups = Arc::new(self.with_image(own_of_groups));
+                *self.settings.borrow_mut() = Rc::new(settings);
+            }
             Err(error) => {
                 tracing::error!(%error, "the broker's settings do not go together; the old ones stay");
             }
@@ -204,6 +210,7 @@ impl Shard {
                 let partition = Rc::clone(partition);
                 *slot = Replica::Removing;
                 self.coordinators.removed(&partition);
+                self.shares.removed(id);
                 Some(partition)
             }
             Replica::Offline(_) => {
@@ -228,6 +235,7 @@ impl Shard {
                 partition.set_config(Rc::clone(&route.config));
                 self.assign(&partition);
                 Coordinators::follow(self, &partition);
+                self.shares.follow(&partition);
             } else {
                 work.to_open.extend(self.begin_opening(id, route));
             }
@@ -386,6 +394,21 @@ fn peer(image: &Image, node: i32, drive: Uuid) -> Peer {
         // What is on a drive that failed won't keep up, though its node is heard of.
         eligible: broker.is_some_and(|broker| broker.is_active() && broker.has_online(drive)),
     }
+}
+
+/// Whether a record is of a group's settings.
+fn is_of_a_group(record: &Record) -> bool {
+    matches!(record, Record::Config(config) if config.resource.kind == ResourceType::Group)
+}
+
+/// What groups have set for themselves.
+fn own_of_groups(image: &Image) -> BTreeMap<String, OwnSettings> {
+    let groups = image.configured(ResourceType::Group);
+    let own = groups.filter_map(|id| {
+        let configs = image.configs(ResourceType::Group, id)?;
+        Some((id.to_owned(), group::own_settings(configs)))
+    });
+    own.collect()
 }
 
 /// Notes what a record touches that is about to be applied; true if it may be the broker's settings.

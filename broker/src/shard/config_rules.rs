@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Node;
 use crate::config::broker::{self, Update};
+use crate::config::group;
 use crate::config::{Kind, Overrides, Scope, Want, describe, topic};
 use metadata::{ConfigRules, Configs, Image, KeyKind, Resource, ResourceType};
 
@@ -30,9 +31,11 @@ impl ConfigRules for KafkaConfigRules {
                 list: row.def.kind == Kind::List,
                 read_only: row.update == Update::Fixed,
             }),
-            ResourceType::ClientMetrics | ResourceType::Group => {
-                return Err(format!("Unknown config name: {key}"));
-            }
+            ResourceType::Group => group::known(key).map(|row| KeyKind {
+                list: row.def.kind == Kind::List,
+                read_only: false,
+            }),
+            ResourceType::ClientMetrics => return Err(format!("Unknown config name: {key}")),
         };
         known.map_err(|error| error.to_string())
     }
@@ -41,7 +44,8 @@ impl ConfigRules for KafkaConfigRules {
         let checked = match kind {
             ResourceType::Topic => topic::validate(key, Some(value)),
             ResourceType::Broker => broker::validate(key, value),
-            ResourceType::ClientMetrics | ResourceType::Group => return Ok(()),
+            ResourceType::Group => group::validate(key, value),
+            ResourceType::ClientMetrics => return Ok(()),
         };
         checked.map_err(|error| error.to_string())
     }
@@ -56,7 +60,8 @@ impl ConfigRules for KafkaConfigRules {
         let checked = match resource.kind {
             ResourceType::Topic => topic::validate_all(configs, &layers),
             ResourceType::Broker => broker::validate_all(scope_of(resource), configs, &layers),
-            ResourceType::ClientMetrics | ResourceType::Group => return Ok(()),
+            ResourceType::Group => group::validate_all(configs, &layers),
+            ResourceType::ClientMetrics => return Ok(()),
         };
         checked.map_err(|error| error.to_string())
     }
@@ -76,7 +81,8 @@ impl ConfigRules for KafkaConfigRules {
         let rows = match resource.kind {
             ResourceType::Topic => describe::topic(&Overrides::new(), &layers, want),
             ResourceType::Broker => describe::broker(&layers, want),
-            ResourceType::ClientMetrics | ResourceType::Group => return None,
+            ResourceType::Group => describe::group(&Overrides::new(), &layers, want),
+            ResourceType::ClientMetrics => return None,
         };
         rows.into_iter().next().and_then(|row| row.value)
     }

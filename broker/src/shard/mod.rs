@@ -43,6 +43,7 @@ use crate::coordinator::Coordinators;
 use crate::partition::{Partition, PartitionId};
 use crate::peers::Peers;
 use crate::replication::Replication;
+use crate::share::Shares;
 use crate::share_state::Gathered;
 use crate::transactions::MarkerSender;
 use metadata::{Image, ResourceType};
@@ -143,6 +144,7 @@ pub struct Shard {
     /// The way from its partitions to other nodes.
     replication: Rc<Replication>,
     pub(crate) coordinators: Coordinators,
+    pub(crate) shares: Shares,
     /// Its connections to other nodes, for what this node asks of them.
     pub(crate) peers: Peers,
     /// Ends of transactions on their way to other nodes.

@@ -6,14 +6,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use storage::{AbortedTransaction, Read};
 
+use super::router::Call;
 use super::{Shard, ShardId};
 use crate::api::error::{Refusal, not_served, read_code};
 use crate::partition::{Partition, PartitionId, Waiter};
@@ -209,6 +213,16 @@ impl Shard {
                 _ => return,
             }
         }
+        self.wait_for(waiter, limit, token).await;
+    }
+
+    /// Waits until the waiter fires, the wait is called off, or `limit` has passed.
+    pub(crate) async fn wait_for(
+        &self,
+        waiter: Rc<Waiter>,
+        limit: Duration,
+        token: Option<(ShardId, u64)>,
+    ) {
         let waits = &self.waits.by_token;
         if let Some(token) = token {
             waits.borrow_mut().insert(token, Rc::clone(&waiter));
@@ -222,6 +236,26 @@ impl Shard {
         }
     }
 
+    /// Ready when the first of these waits is. The others, on shards `elsewhere`, are called off.
+    pub(crate) async fn first_wait(
+        self: &Rc<Self>,
+        mut calls: Vec<Call<()>>,
+        token: (ShardId, u64),
+        elsewhere: Vec<ShardId>,
+    ) {
+        first_of(&mut calls).await;
+        // Those that have not fired would hold their place until the limit; one call each sets them free.
+        if calls.len() > 1 {
+            for owner in elsewhere {
+                let call = self.start_on(owner, move |shard| {
+                    shard.call_off_wait(token);
+                    async {}
+                });
+                drop(call.await);
+            }
+        }
+    }
+
     /// Calls off a wait that a fetch on another shard has begun here.
     pub fn call_off_wait(&self, token: (ShardId, u64)) {
         let waiter = self.waits.by_token.borrow_mut().remove(&token);
@@ -231,7 +265,20 @@ impl Shard {
     }
 }
 
-async fn read_one(
+async fn first_of(calls: &mut [Call<()>]) {
+    poll_fn(|cx| {
+        for call in calls.iter_mut() {
+            if Pin::new(call).poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Reads of one partition, at most `left` bytes but for a first batch where there is `nothing_yet`.
+pub(crate) async fn read_one(
     partition: &Partition,
     part: ReadPart,
     left: usize,

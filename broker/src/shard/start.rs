@@ -30,6 +30,7 @@ use crate::meta::MetaLogError;
 use crate::partition::Partition;
 use crate::peers::Peers;
 use crate::replication::Replication;
+use crate::share::Shares;
 use crate::transactions::MarkerSender;
 use metadata::Image;
 
@@ -210,6 +211,7 @@ impl Shard {
             id,
             replication: Replication::of_shard(node.config.node_id, number, this.clone()),
             coordinators: Coordinators::default(),
+            shares: Shares::default(),
             peers: Peers::default(),
             markers: MarkerSender::default(),
             share_states: crate::share_state::Gathered::default(),

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::semantics::groups::{commit_request, coordinated, stable};
 use crate::semantics::node::{Shared, against_another, shared};
 use crate::semantics::records::{Topic, batch, create, produce};
+use crate::semantics::share_groups::{assigned, share_request};
 use crate::semantics::wire::Connection;
 
 /// A broker, a topic with five records in its first partition and none in the second, and a group that has
@@ -143,4 +144,52 @@ fn offsets_and_groups_are_deleted() {
     if !against_another() {
         assert!(failed(&node, &["delete", &group]).contains("GROUP_ID_NOT_FOUND"));
     }
+}
+
+#[test]
+fn share_groups_are_shown_reset_and_deleted() {
+    if against_another() {
+        return;
+    }
+    let (node, mut connection, topic, _) = begun();
+    let group = coordinated(&mut connection, "command-share");
+    assigned(&mut connection, &group, "m", &topic.name, 2);
+    let listed = told(&node, &["list", "--json"]);
+    let row = listed.iter().find(|row| row["group"] == group.as_str());
+    assert_eq!(row.map(|row| &row["type"]), Some(&Value::from("share")));
+    let described = told(&node, &["describe", &group, "--json"]).remove(0);
+    assert_eq!(described["type"], "share");
+    assert_eq!(described["assignor"], "simple");
+    assert_eq!(described["members"][0]["member"], "m");
+    assert_eq!(described["partitions"][1]["member"], "m");
+    assert_eq!(described["partitions"][0]["committed"], Value::Null);
+    let place_of = [
+        "reset",
+        &group,
+        "--topic",
+        &topic.name,
+        "--to",
+        "3",
+        "--yes",
+    ];
+    assert!(failed(&node, &place_of).contains("stop them first"));
+    assert!(failed(&node, &["delete", &group, "--yes"]).contains("NON_EMPTY_GROUP"));
+
+    let left = connection.call(1, &share_request(&group, "m", -1, None));
+    assert_eq!(left.error_code, 0);
+    assert!(ottla(&node, &place_of).status.success());
+    // As far as its log goes.
+    assert_eq!(place(&node, &group, 0), (3, 5, 2));
+    assert_eq!(place(&node, &group, 1), (0, 0, 0));
+    let some = format!("{}:0", topic.name);
+    assert!(failed(&node, &["delete", &group, "--topic", &some, "--yes"]).contains("together"));
+    assert!(
+        ottla(&node, &["delete", &group, "--topic", &topic.name, "--yes"])
+            .status
+            .success()
+    );
+    let described = told(&node, &["describe", &group, "--json"]).remove(0);
+    assert_eq!(described["partitions"], Value::Array(Vec::new()));
+    assert!(ottla(&node, &["delete", &group, "--yes"]).status.success());
+    assert!(failed(&node, &["describe", &group]).contains("there is none"));
 }

@@ -16,7 +16,7 @@ use std::rc::Rc;
 use uuid::Uuid;
 
 /// Partitions by topic. No topic without any.
-pub(crate) type Partitions = BTreeMap<Uuid, BTreeSet<i32>>;
+pub type Partitions = BTreeMap<Uuid, BTreeSet<i32>>;
 
 /// A member of the group, as an assignor sees it.
 #[derive(Clone, Debug)]

@@ -80,7 +80,13 @@ impl Classic {
         group.generation = was.generation;
         group.protocol = group.choose_protocol();
         group.topics = group.subscribed();
+        let leader = group.leader.clone();
+        if was.rebalances {
+            // A coordinator that takes over before they have come again learns by this that they have to.
+            group.leader = None;
+        }
         step.write(vec![group.record()]);
+        group.leader = leader;
         let ids: Vec<Name> = group.members.keys().cloned().collect();
         group.put_off_sessions(step, &ids);
         if was.rebalances {

@@ -18,7 +18,7 @@ impl State {
     pub(crate) fn describe(&self, step: &mut Step<'_, '_>, from: Token, id: GroupId, version: i16) {
         let answer = match self.groups.get(id.as_str()) {
             Some(Group::Classic(group)) => group.describe(id),
-            Some(Group::Consumer(_)) | None => missing(id, version),
+            Some(Group::Consumer(_) | Group::Share(_)) | None => missing(id, version),
         };
         step.reply(from, Reply::Describe(answer));
     }

@@ -71,6 +71,10 @@ impl State {
             return step.reply(from, not_joined(version, &request.member_id, error));
         }
         let id = request.group_id.as_str();
+        if self.is_share(id) {
+            let error = ResponseError::InconsistentGroupProtocol;
+            return step.reply(from, not_joined(version, "", error));
+        }
         if self.is_consumer(id) {
             if self.groups.get(id).is_some_and(|group| !group.is_empty()) {
                 return self.join_consumer(step, from, asker, version, &request);

@@ -85,6 +85,8 @@ pub(crate) struct Classic {
     known: BTreeMap<Name, usize>,
     /// The topics that its members want, if they are consumers that can be understood.
     topics: Option<BTreeSet<Name>>,
+    /// Whether its record says that its members have to come again: it was of another protocol.
+    was_to_rebalance: bool,
     /// While the first rebalance of an empty group waits for more members.
     gathering: Option<Gathering>,
 }
@@ -119,6 +121,7 @@ impl Classic {
             joining: 0,
             known: BTreeMap::new(),
             topics: None,
+            was_to_rebalance: false,
             gathering: None,
         }
     }

@@ -20,7 +20,8 @@ impl State {
             };
             let ids: Vec<Name> = group.members.keys().cloned().collect();
             group.put_off_sessions(step, &ids);
-            if group.members.len() > step.settings.max_size {
+            if group.members.len() > step.settings.max_size || group.was_to_rebalance {
+                group.was_to_rebalance = false;
                 group.prepare(step);
             }
         }
@@ -115,6 +116,7 @@ impl Classic {
             .filter(|name| !name.is_empty())
             .map(Name::from);
         group.protocol = metadata.protocol.map(Name::from);
+        group.was_to_rebalance = metadata.leader.is_none() && !group.members.is_empty();
         group.leader = metadata.leader.map(Name::from).or(group.leader);
         group.topics = group.subscribed();
         group

@@ -19,12 +19,16 @@ use crate::state::State;
 use crate::step::{Name, Step};
 use crate::{Reply, Timer};
 
-/// Runs a step of consumer groups and writes what it has to say.
-fn run<T>(step: &mut Step<'_, '_>, steps: impl FnOnce(&mut super::Step<'_, '_>) -> T) -> T {
+/// Runs a step of a consumer group and writes what it has to say.
+fn run<T>(
+    step: &mut Step<'_, '_>,
+    id: &str,
+    steps: impl FnOnce(&mut super::Step<'_, '_>) -> T,
+) -> T {
     let mut records = Vec::new();
     let result = steps(&mut super::Step {
         world: step.world,
-        settings: &step.settings.consumer,
+        settings: &step.settings.consumer_of(id),
         classic_max_size: step.settings.max_size,
         records: &mut records,
     });
@@ -70,7 +74,7 @@ impl State {
     fn consumer_mut(&mut self, id: &str) -> Option<&mut ConsumerGroup> {
         match self.groups.get_mut(id)? {
             Group::Consumer(group) => Some(group),
-            Group::Classic(_) => None,
+            Group::Classic(_) | Group::Share(_) => None,
         }
     }
 
@@ -99,7 +103,7 @@ impl State {
     pub(crate) fn loaded_consumer(&mut self, step: &mut Step<'_, '_>) {
         for (id, group) in &mut self.groups {
             if let Group::Consumer(group) = group {
-                run(step, |step| group.loaded(step));
+                run(step, id, |step| group.loaded(step));
                 set_timer(step, id, group);
             }
         }
@@ -110,7 +114,7 @@ impl State {
         let Some(group) = self.consumer_mut(id) else {
             return;
         };
-        let outcome = run(step, |step| group.tick(step));
+        let outcome = run(step, id, |step| group.tick(step));
         self.settle(step, id, outcome);
     }
 
@@ -177,7 +181,7 @@ impl State {
         let Some(group) = self.consumer_mut(id) else {
             return Err(missing(id));
         };
-        let result = run(step, |step| group.heartbeat(step, asker, request));
+        let result = run(step, id, |step| group.heartbeat(step, asker, request));
         if group.is_unwritten() {
             self.groups.remove(id);
         }
@@ -189,6 +193,10 @@ impl State {
     /// Makes a consumer group, of what there is of a classic one.
     fn make_consumer(&mut self, step: &mut Step<'_, '_>, id: &str) -> Result<(), Refusal> {
         let was = match self.groups.get(id) {
+            Some(Group::Share(_)) => {
+                let message = format!("Group {id} is not a consumer group.");
+                return Err(Refusal::new(ResponseError::GroupIdNotFound, message));
+            }
             Some(Group::Classic(group)) if !group.is_empty() => Some(upgradable(step, id, group)?),
             _ => None,
         };
@@ -252,7 +260,7 @@ impl State {
         let Some(group) = self.consumer_mut(id) else {
             return;
         };
-        match run(step, |step| group.join(step, asker, version, request)) {
+        match run(step, id, |step| group.join(step, asker, version, request)) {
             Ok((answer, outcome)) => {
                 step.reply(from, Reply::Join(answer));
                 self.settle(step, id, outcome);
@@ -272,7 +280,7 @@ impl State {
         let Some(group) = self.consumer_mut(id) else {
             return;
         };
-        match run(step, |step| group.sync(step, request)) {
+        match run(step, id, |step| group.sync(step, request)) {
             Ok(answer) => step.reply(from, Reply::Sync(answer)),
             Err(error) => step.reply(from, not_synced(error)),
         }
@@ -290,7 +298,7 @@ impl State {
         let Some(group) = self.consumer_mut(id) else {
             return;
         };
-        let result = run(step, |step| group.classic_heartbeat(step, request));
+        let result = run(step, id, |step| group.classic_heartbeat(step, request));
         let code = result.map_or_else(|error| error.code(), |()| 0);
         let answer = HeartbeatResponse::default().with_error_code(code);
         step.reply(from, Reply::Heartbeat(answer));
@@ -307,7 +315,7 @@ impl State {
         let Some(group) = self.consumer_mut(id) else {
             return LeaveGroupResponse::default();
         };
-        let (answer, outcome) = run(step, |step| group.classic_leave(step, request));
+        let (answer, outcome) = run(step, id, |step| group.classic_leave(step, request));
         self.settle(step, id, outcome);
         answer
     }
@@ -315,7 +323,7 @@ impl State {
     /// Takes a consumer group away that has no members.
     pub(crate) fn delete_consumer(&mut self, step: &mut Step<'_, '_>, id: &str) {
         if let Some(group) = self.consumer_mut(id) {
-            run(step, |step| group.write_tombstones(step));
+            run(step, id, |step| group.write_tombstones(step));
             self.groups.remove(id);
             step.timers.cancel(&Timer::Consumer(id.into()));
         }

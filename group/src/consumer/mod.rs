@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 pub(crate) use convert::{Convertible, ConvertibleMember};
 pub(crate) use heartbeat::validate;
-pub(crate) use record::{Change, is_known};
+pub(crate) use record::{Change, is_known, read_partitions, write_partitions};
 
 use crate::assign::Partitions;
 use crate::settings::ConsumerSettings;
@@ -48,7 +48,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    fn new(error: ResponseError, message: impl Into<String>) -> Self {
+    pub(crate) fn new(error: ResponseError, message: impl Into<String>) -> Self {
         Self {
             error,
             message: message.into(),

@@ -170,7 +170,8 @@ fn state_number(state: State) -> i8 {
     }
 }
 
-fn write_partitions(out: &mut Writer, partitions: &Partitions) {
+/// Writes partitions by topic, as several records have them.
+pub(crate) fn write_partitions(out: &mut Writer, partitions: &Partitions) {
     out.compact_array(partitions.len());
     for (topic, partitions) in partitions {
         out.uuid(*topic);
@@ -228,7 +229,8 @@ fn read_epoch(value: &mut Reader<'_>) -> Result<(i32, i64), Malformed> {
     Ok((epoch, hash))
 }
 
-fn read_partitions(value: &mut Reader<'_>) -> Result<Partitions, Malformed> {
+/// Reads what [`write_partitions`] writes.
+pub(crate) fn read_partitions(value: &mut Reader<'_>) -> Result<Partitions, Malformed> {
     let mut partitions = Partitions::new();
     for _ in 0..value.compact_array()? {
         let topic = value.uuid()?;

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use coordinator::{Topic, World};
+use coordinator::World;
 use uuid::Uuid;
 
 use super::member::Member;
 use super::{Change, ConsumerGroup, Step};
 use crate::assign::{Assignor, Partitions, Question, Subscriber};
+use crate::topics_hash::topics_hash;
 
 /// How many members and partitions an assignment may have for each millisecond to the next: it keeps the
 /// work of many members that join one by one from growing with their square.
@@ -17,45 +18,14 @@ const ASSIGNED_PER_MS: u64 = 50;
 /// What a member says that it wants: names, and an expression.
 type Wish<'a> = (&'a BTreeSet<String>, Option<&'a str>);
 
-/// 64-bit FNV-1a.
-struct Hasher(u64);
-
-impl Hasher {
-    fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn put(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-        }
-    }
-}
-
 impl ConsumerGroup {
-    /// A hash of what there is to assign. Another one means another assignment.
-    fn topics_hash(&self, world: &World<'_>) -> i64 {
-        let mut hasher = Hasher::new();
-        let mut any = false;
-        for name in self.counts.names.keys() {
-            if let Some(Topic { id, partitions }) = world.topics.by_name(name) {
-                hasher.put(&(name.len() as u64).to_be_bytes());
-                hasher.put(name.as_bytes());
-                hasher.put(id.as_bytes());
-                hasher.put(&partitions.to_be_bytes());
-                any = true;
-            }
-        }
-        if any { hasher.0.cast_signed() } else { 0 }
-    }
-
     /// Begins a new epoch of the group if `bump` says so, or if its topics are others now.
     pub(super) fn refresh(&mut self, step: &mut Step<'_, '_>, bump: bool) {
         let version = step.world.topics.version();
         if !bump && self.topics_version == Some(version) {
             return;
         }
-        let hash = self.topics_hash(step.world);
+        let hash = topics_hash(step.world, self.counts.names.keys());
         self.topics_version = Some(version);
         if bump || hash != self.hash {
             self.change(

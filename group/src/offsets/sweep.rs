@@ -1,6 +1,6 @@
 //! What goes without being asked: offsets that nobody used for long, those of topics that were deleted, and
-//! groups that have nothing left. Done in pieces, so that a partition with very many offsets never holds up
-//! its shard.
+//! groups that have nothing left, but for share groups. Done in pieces, so that a partition with very many
+//! offsets never holds up its shard.
 
 use std::ops::Bound;
 
@@ -64,6 +64,9 @@ impl State {
         self.sweeps.look_at_topics(step);
         let now_ms = step.now_ms();
         if self.sweeps.topics_ms.is_some_and(|due_ms| due_ms <= now_ms) {
+            if self.sweeps.after_use.is_none() {
+                self.sweep_share(step);
+            }
             self.sweeps.after_use = self.sweep_topics(step, self.sweeps.after_use.clone());
             self.sweeps.topics_ms = self.sweeps.after_use.is_some().then_some(now_ms);
         }
@@ -136,7 +139,7 @@ impl State {
             let (id, _) = self.groups.range::<str, _>(bounds).next()?;
             let id = id.clone();
             let (seen, left) = self.expire(step, &id);
-            if !left {
+            if !left && !self.is_share(&id) {
                 self.delete_if_empty(step, &id);
             }
             budget = budget.saturating_sub(1 + seen);

@@ -385,3 +385,31 @@ proptest! {
         group.settle();
     }
 }
+
+// The second client leaves, and what is left is a classic group; its coordinator dies before anybody has come
+// again.
+#[test]
+fn a_group_that_moved_rebalances_whoever_coordinates_it() {
+    let events = [
+        Event::Come(true),
+        Event::Act(0),
+        Event::Act(0),
+        Event::Come(false),
+        Event::Come(true),
+        Event::ActAll,
+        Event::Act(993_143_358_679_604_108),
+        Event::Come(true),
+        Event::ActAll,
+        Event::Act(8_895_197_763_711_326_454),
+        Event::Act(3_336_444_979_313_943_826),
+        Event::Leave(8_420_878_801_253_702_173),
+        Event::Reload,
+        Event::Leave(8_949_087_907_802_240_912),
+    ];
+    let mut group = Group::new();
+    for event in &events {
+        group.happens(event);
+        group.check();
+    }
+    group.settle();
+}

@@ -9,3 +9,5 @@ mod offsets;
 mod records;
 mod requests;
 mod rig;
+mod share;
+mod share_chaos;

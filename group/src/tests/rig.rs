@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use coordinator::{Core, Now, Out, Record, Replayed, Token, Topic, Topics, World};
 use uuid::Uuid;
 
-use crate::{Ask, Asker, Groups, Reply, Settings};
+use crate::{Ask, Asker, Effect, Groups, Reply, Settings};
 
 /// Topics that can be made and deleted.
 #[derive(Default)]
@@ -23,6 +23,14 @@ impl Known {
             .borrow_mut()
             .insert(name.into(), Topic { id, partitions: 8 });
         id
+    }
+
+    /// Gives a topic partitions, as many as are new.
+    pub(super) fn grow(&self, name: &str, partitions: i32) {
+        *self.version.borrow_mut() += 1;
+        if let Some(topic) = self.topics.borrow_mut().get_mut(name) {
+            topic.partitions += partitions;
+        }
     }
 
     pub(super) fn delete(&self, name: &str) {
@@ -70,6 +78,8 @@ pub(super) struct Rig {
     pub(super) now: Now,
     pub(super) log: Vec<Entry>,
     pub(super) replies: BTreeMap<Token, Reply>,
+    /// What is to be done elsewhere, and nobody has taken out.
+    pub(super) effects: Vec<Effect>,
     asked: u64,
     ids: u128,
 }
@@ -92,6 +102,7 @@ impl Rig {
             },
             log: Vec::new(),
             replies: BTreeMap::new(),
+            effects: Vec::new(),
             asked: 0,
             ids: 0,
         };
@@ -120,6 +131,7 @@ impl Rig {
                     .push(Entry::Record(batch.producer, self.now.wall_ms, record));
             }
         }
+        self.effects.extend(out.effects);
         for (token, reply) in out.replies {
             assert!(
                 self.replies.insert(token, reply).is_none(),
@@ -205,6 +217,7 @@ impl Rig {
     pub(super) fn load(&mut self) {
         self.core = Groups::new(self.settings.clone());
         self.replies.clear();
+        self.effects.clear();
         for (offset, entry) in self.log.iter().enumerate() {
             match entry {
                 Entry::Record(producer, timestamp_ms, record) => {

@@ -24,7 +24,7 @@ const FIND_ONE_KEY: i16 = 3;
 /// Several groups at once came after this version of OffsetFetch.
 const FETCH_ONE_GROUP: i16 = 7;
 /// GROUP_ID_NOT_FOUND.
-const NO_SUCH_GROUP: i16 = 69;
+pub(super) const NO_SUCH_GROUP: i16 = 69;
 /// The state of a classic group that isn't there.
 const DEAD: &str = "Dead";
 
@@ -33,7 +33,7 @@ const DEAD: &str = "Dead";
 pub struct GroupListing {
     /// Its id.
     pub id: String,
-    /// `classic` or `consumer`; empty where the broker doesn't tell.
+    /// `classic`, `consumer` or `share`; empty where the broker doesn't tell.
     pub kind: String,
     /// Its state by Kafka's name; empty where the broker doesn't tell.
     pub state: String,
@@ -61,7 +61,7 @@ pub struct GroupMember {
 pub struct Group {
     /// Its id.
     pub id: String,
-    /// `classic` or `consumer`.
+    /// `classic`, `consumer` or `share`.
     pub kind: &'static str,
     /// Its state by Kafka's name.
     pub state: String,
@@ -117,11 +117,15 @@ impl Client {
 
     /// A group; `None` if there is none of that id.
     pub fn group(&mut self, id: &str) -> Result<Option<Group>, ClientError> {
-        match self.newer_group(id) {
-            Ok(Some(group)) => Ok(Some(group)),
-            Ok(None) | Err(ClientError::Unsupported { .. }) => self.classic_group(id),
-            Err(error) => Err(error),
+        type Describe = fn(&mut Client, &str) -> Result<Option<Group>, ClientError>;
+        let kinds: [Describe; 2] = [Self::newer_group, Self::share_group];
+        for describe in kinds {
+            match describe(self, id) {
+                Ok(None) | Err(ClientError::Unsupported { .. }) => {}
+                found => return found,
+            }
         }
+        self.classic_group(id)
     }
 
     fn newer_group(&mut self, id: &str) -> Result<Option<Group>, ClientError> {
@@ -280,7 +284,7 @@ impl Client {
 
     /// Asks a group's coordinator, and again while its answer's `code` is one that passes; gives its node,
     /// too.
-    fn coordinated<R: Request>(
+    pub(super) fn coordinated<R: Request>(
         &mut self,
         group: &str,
         request: &R,
@@ -324,7 +328,7 @@ impl Client {
     }
 }
 
-fn group_id(id: &str) -> GroupId {
+pub(super) fn group_id(id: &str) -> GroupId {
     GroupId(text(id))
 }
 
@@ -332,7 +336,7 @@ fn unknown() -> Refusal {
     Refusal::from(KafkaError::UNKNOWN_SERVER_ERROR)
 }
 
-fn refused(what: String, code: i16) -> Result<(), ClientError> {
+pub(super) fn refused(what: String, code: i16) -> Result<(), ClientError> {
     Refusal::check(code, None).map_err(|refusal| ClientError::refused(what, refusal))
 }
 

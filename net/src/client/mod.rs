@@ -12,6 +12,7 @@ mod fetch;
 mod groups;
 mod nodes;
 mod produce;
+mod share_groups;
 #[cfg(test)]
 mod tests;
 mod topics;

@@ -44,7 +44,11 @@ pub async fn serve<H: Handler>(
     let limits = &context.limits;
     let (read, mut write) = stream.split();
     let ring = Ring::new(limits.in_flight, now());
-    let ending = Ending(Rc::clone(&ring));
+    let ending = Ending {
+        ring: Rc::clone(&ring),
+        handler: Rc::clone(&handler),
+        info: Rc::clone(&info),
+    };
     let mut reader = Reader {
         frames: FrameReader::new(read, limits.frame.clone(), context.memory.clone()),
         ring: Rc::clone(&ring),
@@ -77,12 +81,17 @@ pub async fn serve<H: Handler>(
     closed
 }
 
-/// Closes the ring also when the connection's task is dropped.
-struct Ending(Rc<Ring>);
+/// Closes the ring also when the connection's task is dropped, and tells the handler.
+struct Ending<H: Handler> {
+    ring: Rc<Ring>,
+    handler: Rc<H>,
+    info: Rc<ConnectionInfo>,
+}
 
-impl Drop for Ending {
+impl<H: Handler> Drop for Ending<H> {
     fn drop(&mut self) {
-        self.0.close();
+        self.ring.close();
+        self.handler.ended(&self.info);
     }
 }
 

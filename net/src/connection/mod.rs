@@ -109,4 +109,9 @@ pub trait Handler {
     /// It runs to its end also when the connection fails meanwhile, unless the whole task
     /// is dropped or a shutdown's time has run out.
     fn handle(&self, request: Request, slot: Slot) -> impl Future<Output = ()>;
+
+    /// A connection has ended, in whatever way: no request comes over it any more.
+    fn ended(&self, connection: &ConnectionInfo) {
+        let _ = connection;
+    }
 }

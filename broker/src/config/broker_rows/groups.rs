@@ -30,29 +30,30 @@ pub(super) const ROWS: &[BrokerRow] = rows! {
     Fixed ["group.coordinator.threads", Int, "1", AtLeast(1), Stored, "Threads of the group coordinator."];
     Fixed ["group.coordinator.append.linger.ms", Int, "5", AtLeast(0), Stored, "How long a commit gathers others."];
     Fixed ["group.consumer.session.timeout.ms", Int, "45000", AtLeast(1), Honoured, "Session of a consumer member."];
-    Fixed ["group.consumer.min.session.timeout.ms", Int, "45000", AtLeast(1), Stored, "Its least."];
-    Fixed ["group.consumer.max.session.timeout.ms", Int, "60000", AtLeast(1), Stored, "Its most."];
+    Fixed ["group.consumer.min.session.timeout.ms", Int, "45000", AtLeast(1), Honoured, "The least that a group may set."];
+    Fixed ["group.consumer.max.session.timeout.ms", Int, "60000", AtLeast(1), Honoured, "The most that a group may set."];
     Fixed ["group.consumer.heartbeat.interval.ms", Int, "5000", AtLeast(1), Honoured, "Heartbeat of a consumer member."];
-    Fixed ["group.consumer.min.heartbeat.interval.ms", Int, "5000", AtLeast(1), Stored, "Its least."];
-    Fixed ["group.consumer.max.heartbeat.interval.ms", Int, "15000", AtLeast(1), Stored, "Its most."];
+    Fixed ["group.consumer.min.heartbeat.interval.ms", Int, "5000", AtLeast(1), Honoured, "The least that a group may set."];
+    Fixed ["group.consumer.max.heartbeat.interval.ms", Int, "15000", AtLeast(1), Honoured, "The most that a group may set."];
     Fixed ["group.consumer.max.size", Int, "2147483647", AtLeast(1), Honoured, "Members of a consumer group."];
     Fixed ["group.consumer.assignors", List, "uniform,range", Any, Honoured, "The assignors, the first by default."];
     Fixed ["group.consumer.migration.policy", Text, "bidirectional", OneOf(POLICIES), Honoured,
            "Whether groups move between the classic and the consumer protocol."];
-    Fixed ["group.share.session.timeout.ms", Int, "45000", AtLeast(1), Stored, "Session of a share member."];
-    Fixed ["group.share.min.session.timeout.ms", Int, "45000", AtLeast(1), Stored, "Its least."];
-    Fixed ["group.share.max.session.timeout.ms", Int, "60000", AtLeast(1), Stored, "Its most."];
-    Fixed ["group.share.heartbeat.interval.ms", Int, "5000", AtLeast(1), Stored, "Heartbeat of a share member."];
-    Fixed ["group.share.min.heartbeat.interval.ms", Int, "5000", AtLeast(1), Stored, "Its least."];
-    Fixed ["group.share.max.heartbeat.interval.ms", Int, "15000", AtLeast(1), Stored, "Its most."];
-    Fixed ["group.share.max.size", Int, "200", AtLeast(1), Stored, "Members of a share group."];
-    Fixed ["group.share.delivery.count.limit", Int, "5", Within(2, 10), Stored, "How often a record is delivered."];
-    Fixed ["group.share.record.lock.duration.ms", Int, "30000", Within(1000, 3600000), Stored,
+    Fixed ["group.share.session.timeout.ms", Int, "45000", AtLeast(1), Honoured, "Session of a share member."];
+    Fixed ["group.share.min.session.timeout.ms", Int, "45000", AtLeast(1), Honoured, "The least that a group may set."];
+    Fixed ["group.share.max.session.timeout.ms", Int, "60000", AtLeast(1), Honoured, "The most that a group may set."];
+    Fixed ["group.share.heartbeat.interval.ms", Int, "5000", AtLeast(1), Honoured, "Heartbeat of a share member."];
+    Fixed ["group.share.min.heartbeat.interval.ms", Int, "5000", AtLeast(1), Honoured, "The least that a group may set."];
+    Fixed ["group.share.max.heartbeat.interval.ms", Int, "15000", AtLeast(1), Honoured, "The most that a group may set."];
+    Fixed ["group.share.max.size", Int, "200", AtLeast(1), Honoured, "Members of a share group."];
+    Fixed ["group.share.delivery.count.limit", Int, "5", Within(2, 10), Honoured, "How often a record is delivered."];
+    Fixed ["group.share.record.lock.duration.ms", Int, "30000", Within(1000, 3600000), Honoured,
            "How long a delivered record is locked."];
-    Fixed ["group.share.min.record.lock.duration.ms", Int, "15000", Within(1000, 30000), Stored, "Its least."];
-    Fixed ["group.share.max.record.lock.duration.ms", Int, "60000", Within(30000, 3600000), Stored, "Its most."];
-    Fixed ["group.share.partition.max.record.locks", Int, "2000", Within(100, 10000), Stored,
+    Fixed ["group.share.min.record.lock.duration.ms", Int, "15000", Within(1000, 30000), Honoured, "The least that a group may set."];
+    Fixed ["group.share.max.record.lock.duration.ms", Int, "60000", Within(30000, 3600000), Honoured, "The most that a group may set."];
+    Fixed ["group.share.partition.max.record.locks", Int, "2000", Within(100, 10000), Honoured,
            "How many records of a partition are locked."];
+    Fixed ["group.share.max.share.sessions", Int, "2000", Within(1, 10000), Honoured, "Share sessions of a node."];
     Fixed ["share.coordinator.state.topic.num.partitions", Int, "50", AtLeast(1), Honoured,
            "Partitions of __share_group_state."];
     Fixed ["share.coordinator.state.topic.replication.factor", Short, "3", AtLeast(1), Honoured,

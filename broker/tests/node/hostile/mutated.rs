@@ -26,7 +26,7 @@ use kafka_protocol::messages::offset_for_leader_epoch_request::{
 };
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::Request;
-use net::registry::{ADVERTISED, FETCH, lookup};
+use net::registry::{ADVERTISED, FETCH, SHARE_FETCH, lookup};
 
 use super::{PATIENCE, Victim};
 use crate::semantics::groups::{
@@ -36,9 +36,15 @@ use crate::semantics::groups::{
 use crate::semantics::records::{
     Topic, batch, fetch_request, new_topic, produce_request, topic_name, wanted,
 };
+use crate::semantics::share_groups::{
+    alter_offsets_request, delete_offsets_request, describe_offsets_request, share_request,
+};
 use crate::semantics::share_state::{
     delete_request as delete_state_request, initialize_request, read_request, share_key,
     summary_request, write_request,
+};
+use crate::semantics::shares::member::{
+    acknowledge_request as share_acknowledge, fetch_request as share_fetch,
 };
 use crate::semantics::transactions::{
     add_request, end_request, marker_request, offsets_request as txn_offsets_request,
@@ -229,6 +235,23 @@ fn group_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     sample(samples, |_| delete_request(&group(), &topic.name, &[0]));
 }
 
+fn share_group_samples(topic: &Topic, samples: &mut Vec<Sample>) {
+    let group = || GroupId(text("mutant-share"));
+    sample(samples, |_| {
+        share_request(&group(), "m", 0, Some(&[&topic.name]))
+    });
+    sample(samples, |_| {
+        ShareGroupDescribeRequest::default().with_group_ids(vec![group()])
+    });
+    sample(samples, |_| describe_offsets_request(&group(), None));
+    sample(samples, |_| {
+        alter_offsets_request(&group(), &topic.name, &[(0, 3)])
+    });
+    sample(samples, |_| {
+        delete_offsets_request(&group(), &[&topic.name])
+    });
+}
+
 fn transaction_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     let producer = || (TransactionalId(text("mutant")), ProducerId(0x5050_5050), 1);
     sample(samples, |v| add_request(v, &producer(), &topic.name, &[0]));
@@ -251,6 +274,21 @@ fn transaction_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     });
     sample(samples, |_| {
         ListTransactionsRequest::default().with_state_filters(vec![text("Ongoing")])
+    });
+}
+
+fn shared_samples(topic: &Topic, samples: &mut Vec<Sample>) {
+    let who = ("mutant", "AAAAAAAAAAAAAAAAAAAAAA");
+    sample(samples, |_| {
+        let said = share_fetch_request::AcknowledgementBatch::default()
+            .with_last_offset(1)
+            .with_acknowledge_types(vec![1, 2]);
+        let partition =
+            share_fetch_request::FetchPartition::default().with_acknowledgement_batches(vec![said]);
+        share_fetch(who, 1, topic, vec![partition])
+    });
+    sample(samples, |_| {
+        share_acknowledge(who, 1, (topic, 0), &[(0, 1, &[1, 2])])
     });
 }
 
@@ -303,8 +341,8 @@ fn share_samples(topic: &Topic, samples: &mut Vec<Sample>) {
     sample(samples, |_| summary_request(&key()));
 }
 
-/// What may be answered after a time that the request says: Fetch, JoinGroup, SyncGroup.
-const MAY_WAIT: [i16; 3] = [FETCH, 11, 14];
+/// What may be answered after a time that the request says: Fetch, JoinGroup, SyncGroup, ShareFetch.
+const MAY_WAIT: [i16; 4] = [FETCH, 11, 14, SHARE_FETCH];
 
 /// Sends a frame; waits for an answer or the end, except where a wait is what may be asked for.
 fn send(victim: &Victim, sample: &Sample, frame: &[u8]) {
@@ -349,7 +387,9 @@ fn no_length_count_or_number_in_any_request_harms_the_broker() {
     admin_samples(&victim.topic, &mut samples);
     asking_samples(&victim.topic, &mut samples);
     group_samples(&victim.topic, &mut samples);
+    share_group_samples(&victim.topic, &mut samples);
     transaction_samples(&victim.topic, &mut samples);
+    shared_samples(&victim.topic, &mut samples);
     cluster_samples(&victim.topic, &mut samples);
     share_samples(&victim.topic, &mut samples);
     assert_eq!(

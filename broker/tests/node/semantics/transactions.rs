@@ -212,7 +212,7 @@ pub fn offsets_request(
 }
 
 /// Waits until a transaction is in this state.
-fn wait_for(connection: &mut Connection, id: &TransactionalId, state: &str) {
+pub fn wait_for(connection: &mut Connection, id: &TransactionalId, state: &str) {
     let request = DescribeTransactionsRequest::default().with_transactional_ids(vec![id.clone()]);
     loop {
         let mut answer = connection.call(0, &request);

@@ -42,7 +42,7 @@ pub(super) struct Exercise<'a> {
 }
 
 /// What clients of Kafka 4.1 find, key by key; the least version is that which is told.
-const KAFKA: [(i16, RangeInclusive<i16>); 50] = [
+const KAFKA: [(i16, RangeInclusive<i16>); 57] = [
     (0, 0..=13),
     (1, 4..=18),
     (2, 1..=10),
@@ -86,6 +86,10 @@ const KAFKA: [(i16, RangeInclusive<i16>); 50] = [
     (68, 0..=1),
     (69, 0..=1),
     (75, 0..=0),
+    (76, 1..=1),
+    (77, 1..=1),
+    (78, 1..=1),
+    (79, 1..=1),
     (80, 0..=0),
     (81, 0..=0),
     (83, 0..=0),
@@ -93,6 +97,9 @@ const KAFKA: [(i16, RangeInclusive<i16>); 50] = [
     (85, 0..=0),
     (86, 0..=0),
     (87, 0..=0),
+    (90, 0..=0),
+    (91, 0..=0),
+    (92, 0..=0),
 ];
 
 // Section 1.1: least versions as Kafka's, Produce told from 0, nothing that is not there.
@@ -121,7 +128,11 @@ fn what_is_told_are_kafkas_ranges() {
                 .collect();
             let expected: &[_] = match version {
                 ..3 => &[],
-                _ => &[("group.version", 1), ("transaction.version", 2)],
+                _ => &[
+                    ("group.version", 1),
+                    ("share.version", 1),
+                    ("transaction.version", 2),
+                ],
             };
             assert_eq!(finalized, expected, "version {version}");
         }
@@ -199,10 +210,7 @@ impl Exercise<'_> {
             75 => self.describe_topic_partitions(version),
             80 => self.add_raft_voter(version),
             81 => self.remove_raft_voter(version),
-            83..=85 => self.store_share_state(),
-            86 => self.delete_share_state(version),
-            87 => self.read_share_state_summary(version),
-            key => panic!("API {key} is advertised and not exercised"),
+            key => self.run_share(key, version),
         }
     }
 
@@ -536,28 +544,6 @@ impl Exercise<'_> {
         let request = UnregisterBrokerRequest::default().with_broker_id(BrokerId(99));
         // BROKER_ID_NOT_REGISTERED
         assert_eq!(self.connection.call(version, &request).error_code, 102);
-    }
-
-    fn add_raft_voter(&mut self, version: i16) {
-        let request = AddRaftVoterRequest::default()
-            .with_cluster_id(None)
-            .with_voter_id(1);
-        // DUPLICATE_VOTER
-        assert_eq!(self.connection.call(version, &request).error_code, 126);
-    }
-
-    fn remove_raft_voter(&mut self, version: i16) {
-        let request = RemoveRaftVoterRequest::default().with_cluster_id(None);
-        let unknown = request.clone().with_voter_id(99);
-        // VOTER_NOT_FOUND
-        assert_eq!(self.connection.call(version, &unknown).error_code, 127);
-        let elsewhere = unknown.with_cluster_id(Some(text("another")));
-        // INCONSISTENT_CLUSTER_ID
-        assert_eq!(self.connection.call(version, &elsewhere).error_code, 104);
-        if !against_another() {
-            let last = request.with_voter_id(1);
-            assert_eq!(self.connection.call(version, &last).error_code, 42);
-        }
     }
 
     fn list_partition_reassignments(&mut self, version: i16) {

@@ -169,7 +169,7 @@ impl Session {
 }
 
 /// The epoch that follows.
-fn next_epoch(epoch: i32) -> i32 {
+pub(crate) fn next_epoch(epoch: i32) -> i32 {
     match epoch {
         ..0 => FINAL_EPOCH,
         i32::MAX => 1,

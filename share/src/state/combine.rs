@@ -18,7 +18,7 @@ struct Layer {
 /// counts, then the one with the highest state (available, acknowledged, archived).
 ///
 /// Every batch's first offset must be at most its last, and that less than the highest number.
-pub(super) fn combine(known: &[StateBatch], changed: &[StateBatch], start: i64) -> Vec<StateBatch> {
+pub(crate) fn combine(known: &[StateBatch], changed: &[StateBatch], start: i64) -> Vec<StateBatch> {
     let all = known.iter().chain(changed);
     let mut all: Vec<StateBatch> = all
         .filter(|batch| batch.last_offset >= start)

@@ -8,7 +8,7 @@
 //! Must not judge whether a record may be acknowledged: that is its partition's leader's.
 
 mod api;
-mod combine;
+pub(crate) mod combine;
 mod machine;
 mod schema;
 #[cfg(test)]

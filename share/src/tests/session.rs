@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use kafka_protocol::ResponseError;
 use uuid::Uuid;
 
-use crate::session::{Closed, Fetched, Opened, Opening, SessionError, SessionKey, Sessions};
+use crate::session::{
+    Closed, Fetched, Opened, Opening, SessionError, SessionKey, Sessions, next_epoch,
+};
 use crate::{TopicIdPartition, member_key};
 
 fn key(member: u128) -> SessionKey {
@@ -147,4 +149,10 @@ fn any_member_id_has_a_key_of_its_own() {
     // The hash of "foobar" in the vectors of FNV's draft.
     let known = Uuid::from_u128(0x343e_1662_793c_64bf_6f0d_3597_ba44_6f18);
     assert_eq!(member_key("foobar"), known);
+}
+
+#[test]
+fn epochs_go_round_without_those_that_begin_and_end_a_session() {
+    assert_eq!([0, 1, i32::MAX - 1].map(next_epoch), [1, 2, i32::MAX]);
+    assert_eq!([i32::MAX, -1].map(next_epoch), [1, -1]);
 }

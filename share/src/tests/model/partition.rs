@@ -10,6 +10,7 @@ use super::naive::{Is, Naive, Stored};
 use crate::partition::{
     AckBatch, Acquire, Settings, SharePartition, StateBatch, StoredState, Ticket, Write,
 };
+use crate::state::combine::combine;
 
 #[derive(Clone, Copy, Debug)]
 enum Outcome {
@@ -115,6 +116,8 @@ struct Subject {
     now_ms: u64,
     last_read: (i64, Vec<(i64, i64)>),
     out: Option<Write>,
+    /// Whether the share coordinator's own rule for what counts is used, or the last word counts.
+    combines: bool,
     stored_start: i64,
     stored: Stored,
     /// Offsets that were accepted, by the ticket that is waited for.
@@ -126,7 +129,7 @@ struct Subject {
 }
 
 impl Subject {
-    fn new(batches: &[(i64, i64, bool)], settings: Settings) -> Self {
+    fn new(batches: &[(i64, i64, bool)], settings: Settings, combines: bool) -> Self {
         let (mut log, mut aborted) = (Vec::new(), Vec::new());
         let mut at = 0;
         for &(length, gap, given_up) in batches {
@@ -150,6 +153,7 @@ impl Subject {
             now_ms: 0,
             last_read: (0, Vec::new()),
             out: None,
+            combines,
             stored_start: 0,
             stored: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -254,8 +258,13 @@ impl Subject {
 
     fn store(&mut self, write: &Write) {
         self.stored_start = write.start_offset;
-        self.stored = self.stored.split_off(&write.start_offset);
-        self.stored.extend(slots(&write.batches));
+        if self.combines {
+            let known: Vec<StateBatch> = self.stored.iter().map(state_batch).collect();
+            self.stored = slots(&combine(&known, &write.batches, write.start_offset));
+        } else {
+            self.stored = self.stored.split_off(&write.start_offset);
+            self.stored.extend(slots(&write.batches));
+        }
     }
 
     fn written(&mut self, outcome: Outcome) {
@@ -286,7 +295,7 @@ impl Subject {
         let state = StoredState {
             state_epoch: 1,
             start_offset: self.stored_start,
-            batches: batches.map(|(&at, &of)| state_batch(at, of)).collect(),
+            batches: batches.map(state_batch).collect(),
         };
         self.real = SharePartition::new(&state, settings).unwrap();
         self.naive = Naive::new(self.stored_start, &self.stored, settings);
@@ -398,7 +407,8 @@ impl Subject {
     }
 }
 
-fn state_batch(offset: i64, (delivery_state, delivery_count): (i8, i16)) -> StateBatch {
+fn state_batch((&offset, of): (&i64, &(i8, i16))) -> StateBatch {
+    let &(delivery_state, delivery_count) = of;
     StateBatch {
         first_offset: offset,
         last_offset: offset,
@@ -419,15 +429,16 @@ fn slots(batches: &[StateBatch]) -> Stored {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
     fn a_share_partition_is_what_its_offsets_are(
         log in log(),
         settings in settings(),
         ops in ops(),
+        combines in any::<bool>(),
     ) {
-        let mut subject = Subject::new(&log, settings);
+        let mut subject = Subject::new(&log, settings, combines);
         for op in &ops {
             subject.run(op);
         }

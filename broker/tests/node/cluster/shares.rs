@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use kafka_protocol::messages::*;
+use share::state::ShareKey;
 use uuid::Uuid;
 
 use super::Nodes;
@@ -213,10 +214,10 @@ fn victim(shared: &Shared, random: &mut Random) -> usize {
     }
 }
 
-#[test]
-fn accepted_records_never_come_again_and_all_others_do_whichever_node_dies() {
+/// What happens to nodes while members share a topic.
+fn trial(settings: &[(&str, &str)], mut disturb: impl FnMut(&mut Nodes, usize, &mut Random)) {
     let mut random = Random::from_env();
-    let mut nodes = Nodes::start(3, 2, SETTINGS);
+    let mut nodes = Nodes::start(3, 2, settings);
     create_topic(&nodes);
     let client = Client::of(&nodes);
     let topic = Topic {
@@ -243,42 +244,70 @@ fn accepted_records_never_come_again_and_all_others_do_whichever_node_dies() {
     std::thread::sleep(Duration::from_millis(1_000));
     for _ in 0..4 {
         let node = victim(&shared, &mut random);
-        nodes.take(node).kill();
-        std::thread::sleep(Duration::from_millis(random.below(2_000) as u64));
-        nodes.begin(node);
-        nodes.wait_ready(node);
+        disturb(&mut nodes, node, &mut random);
         std::thread::sleep(Duration::from_millis(random.below(1_000) as u64));
     }
     let produced = load.end();
     in_sync(&nodes);
-    let end = |index: i32| {
-        let of_partition = produced
-            .iter()
-            .filter(|(partition, ..)| *partition == index);
-        of_partition
-            .map(|(_, offset, _)| offset + 1)
-            .max()
-            .unwrap_or(0)
-    };
-    eventually("all records are done", || {
-        let mut indexes = (0..).zip(&keys);
-        indexes.all(|(index, key)| shared.client.start_in_summary(key) == end(index))
-    });
-    shared.stop.store(true, Ordering::Relaxed);
+    shared.check(&keys, &produced);
     for member in members {
         member.join().unwrap();
     }
-    let (mut accepted, mut again) = (0, 0);
-    for (index, known) in (0..).zip(&shared.partitions) {
-        let known = known.lock().unwrap();
-        accepted += known.accepted.len();
-        again += known.again;
-        let missed = (0..end(index)).find(|offset| !known.given.contains(offset));
-        assert_eq!(missed, None, "nobody got it of partition {index}");
+}
+
+impl Shared {
+    /// Waits until all is done, ends the members, and looks whether each record came to one of them.
+    fn check(&self, keys: &[ShareKey], produced: &[(i32, i64, String)]) {
+        let end = |index: i32| {
+            let of_partition = produced
+                .iter()
+                .filter(|(partition, ..)| *partition == index);
+            let ends = of_partition.map(|(_, offset, _)| offset + 1);
+            ends.max().unwrap_or(0)
+        };
+        eventually("all records are done", || {
+            let mut indexes = (0..).zip(keys);
+            indexes.all(|(index, key)| self.client.start_in_summary(key) == end(index))
+        });
+        self.stop.store(true, Ordering::Relaxed);
+        let (mut accepted, mut again) = (0, 0);
+        for (index, known) in (0..).zip(&self.partitions) {
+            let known = known.lock().unwrap();
+            accepted += known.accepted.len();
+            again += known.again;
+            let missed = (0..end(index)).find(|offset| !known.given.contains(offset));
+            assert_eq!(missed, None, "nobody got it of partition {index}");
+        }
+        eprintln!(
+            "{} records, {accepted} known to be accepted, {again} given again",
+            produced.len()
+        );
+        assert!(accepted > 0);
     }
-    eprintln!(
-        "{} records, {accepted} known to be accepted, {again} given again",
-        produced.len()
-    );
-    assert!(accepted > 0);
+}
+
+#[test]
+fn accepted_records_never_come_again_and_all_others_do_whichever_node_dies() {
+    trial(SETTINGS, |nodes, node, random| {
+        nodes.take(node).kill();
+        std::thread::sleep(Duration::from_millis(random.below(2_000) as u64));
+        nodes.begin(node);
+        nodes.wait_ready(node);
+    });
+}
+
+/// One that hangs, and goes on when others have what it led: it must not say of anything that it is accepted.
+#[test]
+fn nothing_is_accepted_by_a_leader_that_is_none_any_more() {
+    let quick = [
+        SETTINGS[0],
+        ("broker.heartbeat.interval.ms", "200"),
+        ("broker.session.timeout.ms", "1500"),
+    ];
+    trial(&quick, |nodes, node, random| {
+        nodes.node(node).signal(libc::SIGSTOP);
+        // Mostly until its leaderships are others', sometimes not.
+        std::thread::sleep(Duration::from_millis(1_000 + random.below(4_000) as u64));
+        nodes.node(node).signal(libc::SIGCONT);
+    });
 }

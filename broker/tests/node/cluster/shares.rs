@@ -100,16 +100,19 @@ struct Member {
     shared: Arc<Shared>,
     id: String,
     index: i32,
+    /// Whether it takes its time with records, and often gives them back: they are with it while others come and go.
+    slow: bool,
     random: Random,
 }
 
 impl Member {
-    fn start(shared: &Arc<Shared>, index: i32, random: Random) -> JoinHandle<()> {
+    fn start(shared: &Arc<Shared>, at: i32, random: Random) -> JoinHandle<()> {
         let id = share_key("", Uuid::new_v4(), 0).to_string();
         let mut member = Self {
             shared: Arc::clone(shared),
             id: id.split(':').nth(1).unwrap().to_owned(),
-            index,
+            index: at % PARTITIONS,
+            slow: at >= PARTITIONS,
             random,
         };
         std::thread::spawn(move || {
@@ -177,7 +180,11 @@ impl Member {
 
     /// Accepts records, or now and then gives them back.
     fn acknowledge(&mut self, line: &mut Line, epoch: i32, offsets: Offsets) -> Option<()> {
-        let accepts = self.random.below(5) > 0;
+        let accepts = self.random.below(if self.slow { 2 } else { 5 }) > 0;
+        if self.slow {
+            let pause = self.random.below(1_500);
+            std::thread::sleep(Duration::from_millis(pause as u64));
+        }
         let types = if accepts { [ACCEPT] } else { [RELEASE] };
         let said = [(*offsets.start(), *offsets.end(), &types[..])];
         let who = (GROUP, self.id.as_str());
@@ -238,7 +245,7 @@ fn trial(settings: &[(&str, &str)], mut disturb: impl FnMut(&mut Nodes, usize, &
         partitions: keys.iter().map(|_| Mutex::default()).collect(),
     });
     let members: Vec<_> = (0..2 * PARTITIONS)
-        .map(|at| Member::start(&shared, at % PARTITIONS, random.fork()))
+        .map(|at| Member::start(&shared, at, random.fork()))
         .collect();
     let load = Load::start(&nodes, 1);
     std::thread::sleep(Duration::from_millis(1_000));

@@ -87,6 +87,9 @@ pub struct CommittedOffset {
 /// What became of a partition's offset.
 pub type OffsetOutcome = (TopicPartition, Result<(), Refusal>);
 
+/// A topic, and what became of what was asked for it.
+pub type TopicOutcome = (String, Result<(), Refusal>);
+
 impl Client {
     /// The groups of all nodes, by id; those in one of `states` only, unless that is empty.
     pub fn groups(&mut self, states: &[String]) -> Result<Vec<GroupListing>, ClientError> {

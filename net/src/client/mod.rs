@@ -31,7 +31,7 @@ pub use cluster::{Broker, Cluster, PartitionInfo, TopicInfo};
 pub use configs::{ConfigChange, ConfigEntry, ConfigSource, ConfigType, Resource};
 pub use error::{ClientError, KafkaError, Refusal};
 pub use fetch::{FetchOptions, Fetched, FetchedData, Isolation, ListedOffset, OffsetAt};
-pub use groups::{CommittedOffset, Group, GroupListing, GroupMember, OffsetOutcome};
+pub use groups::{CommittedOffset, Group, GroupListing, GroupMember, OffsetOutcome, TopicOutcome};
 pub use nodes::{DriveInfo, Node, Quorum, QuorumMember};
 pub use produce::{
     Acks, PartitionBatch, ProduceOptions, Produced, ProducedAt, ProducerIdentity, RecordRefusal,

@@ -13,7 +13,8 @@ use kafka_protocol::messages::{
 
 use super::error::{ClientError, Refusal};
 use super::groups::{
-    CommittedOffset, Group, GroupMember, NO_SUCH_GROUP, OffsetOutcome, group_id, refused,
+    CommittedOffset, Group, GroupMember, NO_SUCH_GROUP, OffsetOutcome, TopicOutcome, group_id,
+    refused,
 };
 use super::{Client, TopicPartition, text};
 
@@ -106,7 +107,7 @@ impl Client {
         &mut self,
         group: &str,
         topics: &[&str],
-    ) -> Result<Vec<(String, Result<(), Refusal>)>, ClientError> {
+    ) -> Result<Vec<TopicOutcome>, ClientError> {
         let topics = topics.iter().map(|topic| {
             DeleteShareGroupOffsetsRequestTopic::default().with_topic_name(TopicName(text(topic)))
         });

@@ -18,6 +18,7 @@ const usage = `usage: franz produce --bootstrap HOST:PORT --topic T [--partition
        franz consume --bootstrap HOST:PORT --topic T --partition N --count N [--offset N] [--read-committed] [--json]
        franz failover-produce --bootstrap HOST:PORT,... --topic T --partitions N --rate N
        franz failover-consume --bootstrap HOST:PORT,... --topics T,... --partitions N
+       franz share --bootstrap HOST:PORT --group G --topic T --ack implicit|value|ask|random [--max-poll N] [--pause-ms N] [--seed N]
        franz member --bootstrap HOST:PORT --group G --topic T [--protocol classic|consumer] [--assignor A] [--instance I]
        franz transact --bootstrap HOST:PORT --topic T --partitions N --transactional-id I --plan PLAN
        franz ledger --bootstrap HOST:PORT --topic T --partitions N --transactional-id I
@@ -52,6 +53,7 @@ func main() {
 		"failover-produce": failoverProduce,
 		"failover-consume": failoverConsume,
 		"member":           member,
+		"share":            share,
 		"transact":         transact,
 		"ledger":           ledger,
 		"copy":             copier,

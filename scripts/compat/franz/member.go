@@ -47,14 +47,23 @@ type voice struct {
 	to   *json.Encoder
 }
 
-func (v *voice) say(e event) {
+// monotonic is the time of the machine's monotonic clock in seconds.
+func monotonic() float64 {
 	var now syscall.Timespec
 	// CLOCK_MONOTONIC; Go's own reading of it can't be told to others.
 	syscall.Syscall(syscall.SYS_CLOCK_GETTIME, 1, uintptr(unsafe.Pointer(&now)), 0)
-	e.At = float64(now.Sec) + float64(now.Nsec)/1e9
+	return float64(now.Sec) + float64(now.Nsec)/1e9
+}
+
+func (v *voice) say(e event) {
+	e.At = monotonic()
+	v.tell(e)
+}
+
+func (v *voice) tell(what any) {
 	v.lock.Lock()
 	defer v.lock.Unlock()
-	if err := v.to.Encode(e); err != nil {
+	if err := v.to.Encode(what); err != nil {
 		os.Exit(3) // whoever started it is gone
 	}
 }

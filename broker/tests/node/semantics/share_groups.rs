@@ -160,7 +160,7 @@ fn members_share_and_are_shown() {
     assert_eq!(connection.call(1, &unknown).error_code, UNKNOWN_MEMBER_ID);
 
     let other = coordinated(&mut connection, "none");
-    let names = vec![group.clone(), other.clone()];
+    let names = vec![group.clone(), other];
     let request = ShareGroupDescribeRequest::default().with_group_ids(names);
     let described = connection.call(1, &request).groups;
     let codes: Vec<i16> = described.iter().map(|row| row.error_code).collect();

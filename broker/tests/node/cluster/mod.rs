@@ -3,8 +3,10 @@
 mod changes;
 mod failover;
 mod groups;
+mod line;
 mod nodes;
 mod share_state;
+mod shares;
 mod strangers;
 mod transactions;
 

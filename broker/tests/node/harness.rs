@@ -108,6 +108,11 @@ impl Random {
         Self(seed)
     }
 
+    /// Another one, for a thread of its own.
+    pub fn fork(&mut self) -> Self {
+        Self(self.below(usize::MAX) as u64)
+    }
+
     /// The next number below `limit`.
     pub fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -3,9 +3,11 @@
 mod changes;
 mod failover;
 mod groups;
+mod line;
 mod nodes;
 mod share_state;
 mod shares;
+mod shares_leader;
 mod strangers;
 mod transactions;
 

@@ -1,8 +1,6 @@
 //! What is stored of share-partitions while nodes die and come back: what a share coordinator acknowledged, the next
 //! one knows, and whoever was fenced stays so.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -15,12 +13,13 @@ use uuid::Uuid;
 
 use super::Nodes;
 use super::failover::{PARTITIONS, TOPIC, create_topic, in_sync};
+use super::line::{Addresses, call};
 use super::nodes::PATIENCE;
 use crate::harness::Random;
 use crate::semantics::share_state::{
-    find_request, initialize_request, read_request, share_key, write_request,
+    find_request, initialize_request, read_request, share_key, summary_request, write_request,
 };
-use crate::semantics::wire::{decoded, encoded, text};
+use crate::semantics::wire::text;
 
 /// A small topic, so that few partitions have all.
 const SETTINGS: &[(&str, &str)] = &[("share.coordinator.state.topic.num.partitions", "6")];
@@ -28,35 +27,14 @@ const FENCED_LEADER_EPOCH: i16 = 74;
 /// The epochs of the leader that writes: of the state, and of its partition.
 const EPOCHS: (i32, i32) = (1, 7);
 
-/// Asks a node, if it is there.
-fn call<R: Request>(address: SocketAddr, version: i16, request: &R) -> Option<R::Response> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    let frame = encoded(version, 1, "share", request);
-    let size = u32::try_from(frame.len()).unwrap();
-    stream.write_all(&size.to_be_bytes()).ok()?;
-    stream.write_all(&frame).ok()?;
-    let mut size = [0; 4];
-    stream.read_exact(&mut size).ok()?;
-    let mut answer = vec![0; u32::from_be_bytes(size) as usize];
-    stream.read_exact(&mut answer).ok()?;
-    Some(decoded::<R>(version, 1, answer.into()))
-}
-
-/// One who knows the nodes, of which some are not there.
+/// One who asks the coordinators of share-partitions.
 #[derive(Clone)]
-struct Client(Vec<SocketAddr>);
+pub struct Client(pub Addresses);
 
 impl Client {
-    fn of(nodes: &Nodes) -> Self {
-        let all = nodes.bootstrap();
-        Self(all.split(',').map(|one| one.parse().unwrap()).collect())
-    }
-
-    /// The first answer of any node.
-    fn any<R: Request>(&self, version: i16, request: &R) -> Option<R::Response> {
-        let mut nodes = self.0.iter();
-        nodes.find_map(|node| call(*node, version, request))
+    /// One who knows the nodes, of which some may not be there.
+    pub fn of(nodes: &Nodes) -> Self {
+        Self(Addresses::of(nodes))
     }
 
     /// Asks the coordinator of a share-partition until `of` finds an answer that isn't one to ask again.
@@ -69,7 +47,7 @@ impl Client {
         let begun = Instant::now();
         let find = find_request(&key.to_string());
         loop {
-            let answer = self.any(6, &find).and_then(|found| {
+            let answer = self.0.any(6, &find).and_then(|found| {
                 let found = &found.coordinators[0];
                 let address = format!("{}:{}", found.host, found.port).parse().ok();
                 call(address.filter(|_| found.error_code == 0)?, 0, request)
@@ -89,6 +67,25 @@ impl Client {
         self.ask(key, &request, code).0
     }
 
+    /// Begins a share-partition at offset 0.
+    pub fn initialize(&self, key: &ShareKey, state_epoch: i32) {
+        let request = initialize_request(key, state_epoch, 0);
+        let code = |answer: InitializeShareGroupStateResponse| {
+            (answer.results[0].partitions[0].error_code, ())
+        };
+        assert_eq!(self.ask(key, &request, code).0, 0);
+    }
+
+    /// The start offset that is stored, as others than leaders are told it.
+    pub fn start_in_summary(&self, key: &ShareKey) -> i64 {
+        let (code, start) = self.ask(key, &summary_request(key), |answer| {
+            let row = &answer.results[0].partitions[0];
+            (row.error_code, row.start_offset)
+        });
+        assert_eq!(code, 0);
+        start
+    }
+
     /// The start offset that is stored.
     fn start(&self, key: &ShareKey) -> i64 {
         let (code, start) = self.ask(key, &read_request(key, EPOCHS.1), |answer| {
@@ -106,12 +103,13 @@ impl Client {
     }
 }
 
-fn topic_id(client: &Client) -> Uuid {
+/// The id of the topic.
+pub fn topic_id(client: &Client) -> Uuid {
     use metadata_request::MetadataRequestTopic;
     let name = TopicName(text(TOPIC));
     let topic = MetadataRequestTopic::default().with_name(Some(name));
     let request = MetadataRequest::default().with_topics(Some(vec![topic]));
-    let answer = client.any(12, &request).expect("a node");
+    let answer = client.0.any(12, &request).expect("a node");
     answer.topics[0].topic_id
 }
 
@@ -119,11 +117,7 @@ fn topic_id(client: &Client) -> Uuid {
 fn leader(client: &Client, key: &ShareKey, stop: &Arc<AtomicBool>) -> JoinHandle<i64> {
     let (client, key, stop) = (client.clone(), key.clone(), Arc::clone(stop));
     std::thread::spawn(move || {
-        let begin = initialize_request(&key, EPOCHS.0, 0);
-        let code = |answer: InitializeShareGroupStateResponse| {
-            (answer.results[0].partitions[0].error_code, ())
-        };
-        assert_eq!(client.ask(&key, &begin, code).0, 0);
+        client.initialize(&key, EPOCHS.0);
         assert_eq!(client.start(&key), 0);
         let mut start = 0;
         while !stop.load(Ordering::Relaxed) {

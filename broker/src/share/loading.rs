@@ -17,6 +17,18 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How often that is done before members are told.
 const TRIES: usize = 20;
 
+/// What the share coordinator says of a share-partition that its group has not begun.
+const NEVER_BEGUN: ResponseError = ResponseError::InvalidRequest;
+
+/// Whether it is worth asking again: the coordinator may come back, a new leader will know what is committed, and a
+/// member that knows its topic by name may be earlier at a new one than its group is.
+fn may_pass(error: ResponseError) -> bool {
+    matches!(
+        error,
+        ResponseError::CoordinatorNotAvailable | ResponseError::OffsetNotAvailable | NEVER_BEGUN
+    )
+}
+
 impl SharePart {
     /// Has its state read.
     pub(super) fn begin(self: &Rc<Self>) {
@@ -28,7 +40,7 @@ impl SharePart {
         let mut tries = TRIES;
         let loaded = loop {
             match self.read_state(&shard).await {
-                Err(ResponseError::CoordinatorNotAvailable) if tries > 0 && !self.is_over() => {
+                Err(error) if may_pass(error) && tries > 0 && !self.is_over() => {
                     tries -= 1;
                     rt::time::sleep(PAUSE).await;
                 }
@@ -43,9 +55,18 @@ impl SharePart {
             Err(error) => {
                 let (group, topic) = (self.group(), self.partition.topic());
                 let partition = self.id().index;
-                tracing::warn!(group, topic, partition, %error, "the state of a share-partition could not be read");
+                if error == NEVER_BEGUN {
+                    tracing::debug!(
+                        group,
+                        topic,
+                        partition,
+                        "a share-partition that never began is fetched from"
+                    );
+                } else {
+                    tracing::warn!(group, topic, partition, %error, "the state of a share-partition could not be read");
+                }
                 // It stays in its place until somebody has been told. Members know nothing of coordinators here.
-                self.end(match error {
+                self.end(match told(error) {
                     ResponseError::CoordinatorNotAvailable => ResponseError::UnknownServerError,
                     other => other,
                 });
@@ -60,8 +81,7 @@ impl SharePart {
 
     async fn read_state(&self, shard: &Rc<Shard>) -> Result<SharePartition, ResponseError> {
         let read = shard.share_state_read(self.group(), self.of(), self.leader_epoch);
-        let read = read.await;
-        let mut stored = read.map_err(told)?;
+        let mut stored = read.await?;
         if stored.start_offset < 0 {
             stored.start_offset = self.first_offset(shard).await?;
         }

@@ -23,7 +23,7 @@ fn is_over(error: ResponseError) -> bool {
     )
 }
 
-/// What members are told when the share coordinator says this.
+/// What members are told of this.
 pub(super) fn told(error: ResponseError) -> ResponseError {
     match error {
         ResponseError::FencedLeaderEpoch | ResponseError::FencedStateEpoch => {
@@ -32,7 +32,11 @@ pub(super) fn told(error: ResponseError) -> ResponseError {
         ResponseError::NotCoordinator
         | ResponseError::CoordinatorLoadInProgress
         | ResponseError::CoordinatorNotAvailable => ResponseError::CoordinatorNotAvailable,
-        ResponseError::GroupIdNotFound | ResponseError::UnknownTopicOrPartition => error,
+        ResponseError::GroupIdNotFound
+        | ResponseError::UnknownTopicOrPartition
+        | ResponseError::NotLeaderOrFollower
+        | ResponseError::OffsetNotAvailable
+        | ResponseError::KafkaStorageError => error,
         _ => ResponseError::UnknownServerError,
     }
 }
@@ -90,7 +94,10 @@ impl SharePart {
     fn note(self: &Rc<Self>, error: ResponseError, shard: &Rc<Shard>) {
         let (group, topic) = (self.group(), self.partition.topic());
         let partition = self.id().index;
-        tracing::warn!(group, topic, partition, %error, "the state of a share-partition could not be stored");
+        // What sessions give back that end with the node isn't stored anyway.
+        if !shard.is_stopping() {
+            tracing::warn!(group, topic, partition, %error, "the state of a share-partition could not be stored");
+        }
         if is_over(error) {
             shard.shares.end(self, told(error));
         }

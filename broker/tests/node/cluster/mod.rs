@@ -7,6 +7,7 @@ mod line;
 mod nodes;
 mod share_state;
 mod shares;
+mod shares_leader;
 mod strangers;
 mod transactions;
 

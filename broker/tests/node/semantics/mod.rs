@@ -26,6 +26,7 @@ mod sessions;
 pub mod share_groups;
 pub mod share_state;
 pub mod shares;
+mod shares_groups;
 mod times;
 mod topics;
 pub mod transactions;

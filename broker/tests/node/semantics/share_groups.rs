@@ -123,7 +123,7 @@ pub fn assigned(
     }
 }
 
-fn leave(connection: &mut Connection, group: &GroupId, member: &str) {
+pub(super) fn leave(connection: &mut Connection, group: &GroupId, member: &str) {
     let left = connection.call(1, &share_request(group, member, -1, None));
     assert_eq!((left.error_code, left.member_epoch), (0, -1));
 }
@@ -233,7 +233,8 @@ fn a_group_without_members_is_put_to_other_offsets() {
     assert_eq!(delete(&mut connection, &group), 0);
 }
 
-fn set(connection: &mut Connection, group: &str, name: &str, value: &str) -> i16 {
+/// Gives a group a setting of its own; the error.
+pub(super) fn set(connection: &mut Connection, group: &str, name: &str, value: &str) -> i16 {
     let config = AlterableConfig::default()
         .with_name(text(name))
         .with_value(Some(text(value)));

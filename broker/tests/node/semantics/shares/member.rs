@@ -85,6 +85,11 @@ pub fn fetch_request(
         .with_topics(vec![topic])
 }
 
+/// What a ShareFetch request says of a partition where there is nothing to acknowledge.
+pub fn fetch_partition(index: i32) -> fetch::FetchPartition {
+    fetch::FetchPartition::default().with_partition_index(index)
+}
+
 /// A ShareAcknowledge request for one partition.
 pub fn acknowledge_request(
     (group, member): (&str, &str),
@@ -243,8 +248,7 @@ impl Member {
 
     /// Fetches so many partitions from the first; what was acquired of each.
     pub fn fetch_all(&mut self, partitions: i32) -> BTreeMap<i32, Vec<Range>> {
-        let one = |index| fetch::FetchPartition::default().with_partition_index(index);
-        let id = self.send_for(0, (0..partitions).map(one).collect());
+        let id = self.send_for(0, (0..partitions).map(fetch_partition).collect());
         let rows = self.receive(id).expect("no error");
         let given = rows.iter().map(|row| {
             assert_eq!(row.error_code, 0);
@@ -257,6 +261,13 @@ impl Member {
     pub fn try_fetch(&mut self, max_wait_ms: i32) -> i16 {
         let id = self.send_fetch(max_wait_ms);
         self.receive(id).err().unwrap_or(0)
+    }
+
+    /// Fetches the partition; its error, or that of the whole answer.
+    pub fn try_rows(&mut self, max_wait_ms: i32) -> Result<i16, i16> {
+        let id = self.send_fetch(max_wait_ms);
+        let rows = self.receive(id)?;
+        Ok(rows.first().map_or(0, |row| row.error_code))
     }
 
     /// Acknowledges; the error of the whole answer.

@@ -130,6 +130,7 @@ func (s *sharer) process(ctx context.Context, records []*kgo.Record) error {
 	}
 	told := ""
 	if s.ack == "ask" {
+		s.says.say(event{Name: "asking"})
 		select {
 		case told = <-s.input:
 		case <-ctx.Done():

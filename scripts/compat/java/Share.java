@@ -188,6 +188,7 @@ public final class Share {
 
     /** What the next line of the input says; null when it is to end first. */
     private AcknowledgeType ask() throws InterruptedException {
+        say("asking", "");
         while (!stopping) {
             String line = input.poll(100, TimeUnit.MILLISECONDS);
             if (line != null) {

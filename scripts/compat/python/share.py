@@ -128,6 +128,7 @@ class Member:
 
     def ask(self) -> str | None:
         """What the next line of the input says; none when it is to end first."""
+        say("asking")
         while not STOPPING.is_set():
             try:
                 return self.input.get(timeout=0.1)

@@ -6,7 +6,7 @@ broker has answered to acknowledgements, shutdown_complete. How it acknowledges 
 
   implicit  not at all by itself: the next poll accepts what the last one gave
   value     as the first word of the record says: accept, release, reject, or retry, which releases it once and then accepts it
-  ask       all of a poll as the next line of the input says
+  ask       all of a poll as the next line of the input says; it says asking when it has told of all of them
   random    it chooses, and says what in record_data
 """
 
@@ -36,6 +36,7 @@ class Sharer(Teller):
         self.records: list[tuple[int, int, int, str]] = []  # partition, offset, delivery count, value
         self.answers: list[tuple[int, int, str | None]] = []  # partition, offset, what was wrong
         self.started = False
+        self.asked = 0
         argv = [*program(kit, library), "--bootstrap", kit.bootstrap, "--group", group, "--topic", topic, "--ack", ack, *more]
         super().__init__(kit, library, argv, subprocess.PIPE)
 
@@ -43,6 +44,8 @@ class Sharer(Teller):
         self.started = True
         if said["name"] == "record_data":
             self.records.append((said["partition"], said["offset"], said["delivery"], said["value"]))
+        elif said["name"] == "asking":
+            self.asked += 1
         elif said["name"] == "acknowledged":
             self.answers += [(at["partition"], offset, said["error"]) for at in said["partitions"] for offset in at["offsets"]]
 

@@ -62,8 +62,9 @@ class Talk:
         self._said: queue.Queue[str | None] = queue.Queue()
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._words: list[str] = []
-        for listen in (self._listen, self._listen_to_errors):
-            threading.Thread(target=listen, daemon=True).start()
+        self._listeners = [threading.Thread(target=listen, daemon=True) for listen in (self._listen, self._listen_to_errors)]
+        for listener in self._listeners:
+            listener.start()
 
     def __enter__(self) -> "Talk":
         return self
@@ -97,9 +98,12 @@ class Talk:
     def ends(self) -> int:
         self.process.stdin.close()
         try:
-            return self.process.wait(WAIT_SECONDS)
+            code = self.process.wait(WAIT_SECONDS)
         except subprocess.TimeoutExpired:
             raise CheckFailed(f"it doesn't end within {WAIT_SECONDS} s") from None
+        for listener in self._listeners:
+            listener.join(WAIT_SECONDS)
+        return code
 
     def words(self) -> str:
         telling = [line for line in self._words if "rror" in line or "xception" in line or "ence" in line]

@@ -138,15 +138,14 @@ def killed(kit: Kit, library: str):
     nothing_more(kit, topic, group, library)
 
 
-def answer(member: Sharer, count: int, word: str) -> None:
-    """Tells the member to acknowledge as it gets them, until that many have an answer; polls may split them."""
-    told = 0
-    while told < count:
-        before = told
-        member.wait(f"has more than {before} of {count} records", lambda one, before=before: len(one.records) > before)
-        told = len(member.values())
+def answer(member: Sharer, count: int, word: str, polls: int = 0) -> None:
+    """Tells the member to acknowledge each poll after the first `polls`, until that many records have an answer."""
+    while len(member.answers) < count:
+        member.wait(f"asks about {count} records", lambda one, polls=polls: one.asked > polls)
+        polls += 1
+        before = len(member.values())
         member.tell(word)
-    member.wait(f"has answers to {count} acknowledgements", lambda one: len(one.answers) >= count)
+        member.wait(f"has {before} answers", lambda one, before=before: len(one.answers) >= before)
 
 
 def lock(kit: Kit, library: str):

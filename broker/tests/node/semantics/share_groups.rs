@@ -233,7 +233,7 @@ fn a_group_without_members_is_put_to_other_offsets() {
     assert_eq!(delete(&mut connection, &group), 0);
 }
 
-fn set(connection: &mut Connection, group: &str, name: &str, value: &str) -> i16 {
+pub(super) fn set(connection: &mut Connection, group: &str, name: &str, value: &str) -> i16 {
     let config = AlterableConfig::default()
         .with_name(text(name))
         .with_value(Some(text(value)));

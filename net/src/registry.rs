@@ -116,6 +116,7 @@ pub static ADVERTISED: &[ApiRange] = &[
     ApiRange::new(66, "ListTransactions", 0, 2, 0),
     ApiRange::new(68, "ConsumerGroupHeartbeat", 0, 1, 0),
     ApiRange::new(69, "ConsumerGroupDescribe", 0, 1, 0),
+    ApiRange::new(74, "ListConfigResources", 0, 1, 0),
     ApiRange::new(75, "DescribeTopicPartitions", 0, 0, 0),
     ApiRange::new(76, "ShareGroupHeartbeat", 1, 1, 0),
     ApiRange::new(77, "ShareGroupDescribe", 1, 1, 0),

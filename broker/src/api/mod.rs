@@ -5,6 +5,7 @@
 //! fetch sessions.
 
 mod cluster;
+mod config_resources;
 mod configs;
 mod coordinator;
 mod delete_records;
@@ -148,6 +149,7 @@ impl Api {
                 self.respond(request, slot, |q, v| groups::beat(shard, asker, q, v)).await;
             }
             69 => self.respond(request, slot, |q, _| groups_show::describe_consumer(shard, q)).await,
+            74 => self.respond(request, slot, async |q, v| config_resources::answer(shard, q, v)).await,
             75 => self.respond(request, slot, async |q, _| topic_partitions::answer(shard, q)).await,
             80 => self.respond(request, slot, |q, _| quorum::add(shard, q)).await,
             81 => self.respond(request, slot, |q, _| quorum::remove(shard, q)).await,

@@ -71,6 +71,7 @@ fn round_trip_of(api: &ApiRange) -> RoundTrip {
         "RemoveRaftVoter" => round_trip::<RemoveRaftVoterRequest>,
         "IncrementalAlterConfigs" => round_trip::<IncrementalAlterConfigsRequest>,
         "ListPartitionReassignments" => round_trip::<ListPartitionReassignmentsRequest>,
+        "ListConfigResources" => round_trip::<ListConfigResourcesRequest>,
         "DescribeCluster" => round_trip::<DescribeClusterRequest>,
         "DescribeTopicPartitions" => round_trip::<DescribeTopicPartitionsRequest>,
         "ShareFetch" => round_trip::<ShareFetchRequest>,

@@ -194,6 +194,10 @@ fn asking_samples(topic: &Topic, samples: &mut Vec<Sample>) {
         ListPartitionReassignmentsRequest::default().with_timeout_ms(1000)
     });
     sample(samples, |_| DescribeClusterRequest::default());
+    sample(samples, |v| {
+        let types = if v < 1 { vec![] } else { vec![2, 32] };
+        ListConfigResourcesRequest::default().with_resource_types(types)
+    });
     sample(samples, |_| {
         let topics = vec![TopicRequest::default().with_name(name())];
         DescribeTopicPartitionsRequest::default()

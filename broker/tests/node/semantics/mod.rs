@@ -31,6 +31,7 @@ mod times;
 mod topics;
 pub mod transactions;
 mod versions;
+mod versions_configs;
 mod versions_groups;
 mod versions_quorum;
 mod versions_share;

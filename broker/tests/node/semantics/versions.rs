@@ -42,7 +42,7 @@ pub(super) struct Exercise<'a> {
 }
 
 /// What clients of Kafka 4.1 find, key by key; the least version is that which is told.
-const KAFKA: [(i16, RangeInclusive<i16>); 57] = [
+const KAFKA: [(i16, RangeInclusive<i16>); 58] = [
     (0, 0..=13),
     (1, 4..=18),
     (2, 1..=10),
@@ -85,6 +85,7 @@ const KAFKA: [(i16, RangeInclusive<i16>); 57] = [
     (66, 0..=2),
     (68, 0..=1),
     (69, 0..=1),
+    (74, 0..=1),
     (75, 0..=0),
     (76, 1..=1),
     (77, 1..=1),
@@ -210,6 +211,7 @@ impl Exercise<'_> {
             75 => self.describe_topic_partitions(version),
             80 => self.add_raft_voter(version),
             81 => self.remove_raft_voter(version),
+            74 => self.list_config_resources(version),
             key => self.run_share(key, version),
         }
     }

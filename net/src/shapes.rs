@@ -50,6 +50,7 @@ pub(crate) fn of(key: i16) -> Option<&'static Kind> {
         66 => &LIST_TRANSACTIONS,
         68 => &CONSUMER_GROUP_HEARTBEAT,
         69 => &CONSUMER_GROUP_DESCRIBE,
+        74 => &LIST_CONFIG_RESOURCES,
         75 => &DESCRIBE_TOPIC_PARTITIONS,
         76 => &SHARE_GROUP_HEARTBEAT,
         77 => &SHARE_GROUP_DESCRIBE,
@@ -775,6 +776,11 @@ static CONSUMER_GROUP_DESCRIBE: Kind = Struct(&[
     Field::new(List(&Held(Width::Two))),
     // IncludeAuthorizedOperations
     Field::new(Fixed(1)),
+]);
+
+static LIST_CONFIG_RESOURCES: Kind = Struct(&[
+    // ResourceTypes
+    Field::new(List(&Fixed(1))).since(1),
 ]);
 
 static DESCRIBE_TOPIC_PARTITIONS: Kind = Struct(&[

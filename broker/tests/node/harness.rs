@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
@@ -28,11 +29,24 @@ pub fn temp_dir() -> TempDir {
     TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory")
 }
 
-/// A port nobody uses. Another process may take it before the broker does; `Broker::start` then
-/// tries another one.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
+/// Ports side by side that are the caller's as long as the tests run: no other test gets one, nor any
+/// connection, for they are below those that Linux gives to connections. So a node may be away without losing
+/// its own.
+pub fn keep_ports(count: usize) -> u16 {
+    const RANGE: std::ops::Range<u32> = 10_000..32_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let width = u32::try_from(count).expect("a few");
+    loop {
+        // Where another run of the tests begins is elsewhere.
+        let begin = std::process::id().wrapping_mul(401);
+        let at = begin.wrapping_add(NEXT.fetch_add(width, Ordering::Relaxed));
+        let first = RANGE.start + at % (RANGE.end - RANGE.start - width);
+        let port = |at: u32| u16::try_from(first + at).expect("in the range");
+        let free = |at| TcpListener::bind(("127.0.0.1", port(at))).is_ok();
+        if (0..width).all(free) {
+            return port(0);
+        }
+    }
 }
 
 impl Options {
@@ -151,8 +165,8 @@ impl Broker {
     /// Starts a broker and doesn't wait for it.
     pub fn begin(options: &Options) -> Self {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let kafka = options.listen.unwrap_or_else(|| address(free_port()));
-        let admin = address(free_port());
+        let kafka = options.listen.unwrap_or_else(|| address(keep_ports(1)));
+        let admin = address(keep_ports(1));
         let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
         command.arg("serve");
         command.args([

@@ -1,13 +1,12 @@
 //! Nodes of a cluster, each with its ports and directories for good, so that each can go and come back.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::harness::{Broker, Options, temp_dir};
+use crate::harness::{Broker, Options, keep_ports, temp_dir};
 
 /// Longest that nodes may take to agree.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,25 +22,6 @@ pub struct Nodes {
     besides: Option<(usize, std::path::PathBuf)>,
     /// The running ones, by their id less one.
     pub nodes: Vec<Option<Broker>>,
-}
-
-/// Ports for a node that are its own for the whole test: a node that is away must not lose one to another
-/// test's connection. So they are below those that Linux gives to connections.
-fn keep_ports(count: usize) -> u16 {
-    const RANGE: std::ops::Range<u32> = 10_000..32_000;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let width = u32::try_from(count).expect("a few");
-    loop {
-        // Where another run of the tests begins is elsewhere.
-        let begin = std::process::id().wrapping_mul(401);
-        let at = begin.wrapping_add(NEXT.fetch_add(width, Ordering::Relaxed));
-        let first = RANGE.start + at % (RANGE.end - RANGE.start - width);
-        let port = |at: u32| u16::try_from(first + at).expect("in the range");
-        let free = |at| TcpListener::bind(("127.0.0.1", port(at))).is_ok();
-        if (0..width).all(free) {
-            return port(0);
-        }
-    }
 }
 
 impl Nodes {

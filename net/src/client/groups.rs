@@ -1,5 +1,7 @@
 //! Consumer groups as operators see and change them: which there are, who is in them, how far they are.
 
+use std::collections::BTreeMap;
+
 use bytes::Buf;
 use kafka_protocol::messages::consumer_group_describe_response as newer;
 use kafka_protocol::messages::describe_groups_response as classic;
@@ -203,28 +205,22 @@ impl Client {
         group: &str,
         offsets: &[(TopicPartition, i64)],
     ) -> Result<Vec<OffsetOutcome>, ClientError> {
-        let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
-        for (at, offset) in offsets {
+        let rows = offsets.iter().map(|(at, offset)| {
             let row = OffsetCommitRequestPartition::default()
                 .with_partition_index(at.partition)
                 .with_committed_offset(*offset)
                 .with_committed_metadata(Some(text("")));
-            match topics
-                .iter_mut()
-                .find(|topic| topic.name.as_str() == at.topic)
-            {
-                Some(topic) => topic.partitions.push(row),
-                None => topics.push(
-                    OffsetCommitRequestTopic::default()
-                        .with_name(TopicName(text(&at.topic)))
-                        .with_partitions(vec![row]),
-                ),
-            }
-        }
+            (at, row)
+        });
+        let topics = by_topic(rows).map(|(name, rows)| {
+            OffsetCommitRequestTopic::default()
+                .with_name(name)
+                .with_partitions(rows)
+        });
         let request = OffsetCommitRequest::default()
             .with_group_id(group_id(group))
             .with_generation_id_or_member_epoch(-1)
-            .with_topics(topics);
+            .with_topics(topics.collect());
         let (_, answer) = self.coordinated(group, &request, |answer| {
             let mut rows = answer.topics.iter().flat_map(|topic| &topic.partitions);
             // What passes is of all of them, or of none.
@@ -256,24 +252,18 @@ impl Client {
         group: &str,
         partitions: &[TopicPartition],
     ) -> Result<Vec<OffsetOutcome>, ClientError> {
-        let mut topics: Vec<OffsetDeleteRequestTopic> = Vec::new();
-        for at in partitions {
+        let rows = partitions.iter().map(|at| {
             let row = OffsetDeleteRequestPartition::default().with_partition_index(at.partition);
-            match topics
-                .iter_mut()
-                .find(|topic| topic.name.as_str() == at.topic)
-            {
-                Some(topic) => topic.partitions.push(row),
-                None => topics.push(
-                    OffsetDeleteRequestTopic::default()
-                        .with_name(TopicName(text(&at.topic)))
-                        .with_partitions(vec![row]),
-                ),
-            }
-        }
+            (at, row)
+        });
+        let topics = by_topic(rows).map(|(name, rows)| {
+            OffsetDeleteRequestTopic::default()
+                .with_name(name)
+                .with_partitions(rows)
+        });
         let request = OffsetDeleteRequest::default()
             .with_group_id(group_id(group))
-            .with_topics(topics);
+            .with_topics(topics.collect());
         let (_, answer) = self.coordinated(group, &request, |answer| answer.error_code)?;
         refused(format!("group {group}"), answer.error_code)?;
         let outcomes = answer.topics.iter().flat_map(|topic| {
@@ -329,6 +319,18 @@ impl Client {
             .map_err(|refusal| ClientError::refused(what, refusal))?;
         Ok(found.node_id.0)
     }
+}
+
+/// What is said of partitions, put together by topic as requests have it; in the order of names.
+pub(super) fn by_topic<'a, Row>(
+    rows: impl Iterator<Item = (&'a TopicPartition, Row)>,
+) -> impl Iterator<Item = (TopicName, Vec<Row>)> {
+    let mut topics: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
+    for (at, row) in rows {
+        topics.entry(&at.topic).or_default().push(row);
+    }
+    let named = |(name, rows)| (TopicName(text(name)), rows);
+    topics.into_iter().map(named)
 }
 
 pub(super) fn group_id(id: &str) -> GroupId {

@@ -13,8 +13,8 @@ use kafka_protocol::messages::{
 
 use super::error::{ClientError, Refusal};
 use super::groups::{
-    CommittedOffset, Group, GroupMember, NO_SUCH_GROUP, OffsetOutcome, TopicOutcome, group_id,
-    refused,
+    CommittedOffset, Group, GroupMember, NO_SUCH_GROUP, OffsetOutcome, TopicOutcome, by_topic,
+    group_id, refused,
 };
 use super::{Client, TopicPartition, text};
 
@@ -71,26 +71,20 @@ impl Client {
         group: &str,
         offsets: &[(TopicPartition, i64)],
     ) -> Result<Vec<OffsetOutcome>, ClientError> {
-        let mut topics: Vec<AlterShareGroupOffsetsRequestTopic> = Vec::new();
-        for (at, offset) in offsets {
+        let rows = offsets.iter().map(|(at, offset)| {
             let row = AlterShareGroupOffsetsRequestPartition::default()
                 .with_partition_index(at.partition)
                 .with_start_offset(*offset);
-            match topics
-                .iter_mut()
-                .find(|topic| topic.topic_name.as_str() == at.topic)
-            {
-                Some(topic) => topic.partitions.push(row),
-                None => topics.push(
-                    AlterShareGroupOffsetsRequestTopic::default()
-                        .with_topic_name(TopicName(text(&at.topic)))
-                        .with_partitions(vec![row]),
-                ),
-            }
-        }
+            (at, row)
+        });
+        let topics = by_topic(rows).map(|(name, rows)| {
+            AlterShareGroupOffsetsRequestTopic::default()
+                .with_topic_name(name)
+                .with_partitions(rows)
+        });
         let request = AlterShareGroupOffsetsRequest::default()
             .with_group_id(group_id(group))
-            .with_topics(topics);
+            .with_topics(topics.collect());
         let (_, answer) = self.coordinated(group, &request, |answer| answer.error_code)?;
         refused(format!("group {group}"), answer.error_code)?;
         let outcomes = answer.responses.iter().flat_map(|topic| {

@@ -42,7 +42,7 @@ impl Kind for txn::Transactions {
     }
 
     fn dropped(all: &Coordinators, core: &Self) {
-        all.metrics.retired_transactions(&core.figures());
+        all.metrics.retired_transactions.add(&core.figures());
     }
 
     fn perform(shard: &Rc<Shard>, effect: txn::Effect) {
@@ -80,7 +80,7 @@ impl Kind for group::Groups {
     }
 
     fn dropped(all: &Coordinators, core: &Self) {
-        all.metrics.retired(&core.figures());
+        all.metrics.retired_groups.add(&core.figures());
     }
 
     fn perform(shard: &Rc<Shard>, effect: Self::Effect) {

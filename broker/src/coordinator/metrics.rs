@@ -2,8 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 
-use group::Figures;
-
 /// What a shard tells of its coordinators.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CoordinatorReport {
@@ -14,7 +12,7 @@ pub struct CoordinatorReport {
     /// What was read of logs.
     pub loads: LoadCounts,
     /// Groups, and what was done for them since the start.
-    pub groups: Figures,
+    pub groups: group::Figures,
     /// Transactional ids, and what was done for them since the start.
     pub transactions: txn::Figures,
 }
@@ -23,13 +21,28 @@ pub struct CoordinatorReport {
 #[derive(Default)]
 pub struct CoordinatorMetrics {
     /// What was done by coordinators of groups that are gone.
-    retired: RefCell<Figures>,
+    pub(super) retired_groups: Retired<group::Figures>,
     /// What was done by coordinators of transactions that are gone.
-    retired_transactions: RefCell<txn::Figures>,
+    pub(super) retired_transactions: Retired<txn::Figures>,
     loads: Cell<u64>,
     load_ms: Cell<u64>,
     load_max_ms: Cell<u64>,
     records: Cell<u64>,
+}
+
+/// What was done by coordinators that are gone.
+#[derive(Default)]
+pub(super) struct Retired<Figures>(RefCell<Figures>);
+
+impl<Figures: Counted + Clone> Retired<Figures> {
+    /// A coordinator is gone, and its counts with it.
+    pub(super) fn add(&self, figures: &Figures) {
+        self.0.borrow_mut().add_done(figures);
+    }
+
+    pub(super) fn all(&self) -> Figures {
+        self.0.borrow().clone()
+    }
 }
 
 /// The counts at one time.
@@ -54,26 +67,6 @@ impl CoordinatorMetrics {
         self.records.set(self.records.get() + records);
     }
 
-    /// A coordinator of groups is gone, and its counts with it.
-    pub(super) fn retired(&self, figures: &Figures) {
-        add(&mut self.retired.borrow_mut(), figures);
-    }
-
-    /// What was done by coordinators of groups that are gone.
-    pub(super) fn of_retired(&self) -> Figures {
-        self.retired.borrow().clone()
-    }
-
-    /// A coordinator of transactions is gone, and its counts with it.
-    pub(super) fn retired_transactions(&self, figures: &txn::Figures) {
-        add_transactions(&mut self.retired_transactions.borrow_mut(), figures);
-    }
-
-    /// What was done by coordinators of transactions that are gone.
-    pub(super) fn of_retired_transactions(&self) -> txn::Figures {
-        self.retired_transactions.borrow().clone()
-    }
-
     /// The counts now.
     pub fn loads(&self) -> LoadCounts {
         LoadCounts {
@@ -85,36 +78,49 @@ impl CoordinatorMetrics {
     }
 }
 
-/// Adds what was done by one coordinator, and not what it has.
-fn add(all: &mut Figures, one: &Figures) {
-    all.commits += one.commits;
-    all.deletions += one.deletions;
-    all.expirations += one.expirations;
-    all.rebalances += one.rebalances;
-}
+/// What coordinators of one kind count.
+pub(super) trait Counted {
+    /// Adds what was done by one coordinator, and not what it has.
+    fn add_done(&mut self, one: &Self);
 
-/// Adds what was done by a coordinator, and what it has.
-pub(super) fn add_live(all: &mut Figures, one: &Figures) {
-    add(all, one);
-    all.offsets += one.offsets;
-    for (kind, count) in &one.groups {
-        *all.groups.entry(*kind).or_default() += count;
+    /// Adds what one coordinator has.
+    fn add_held(&mut self, one: &Self);
+
+    /// Adds what was done by a coordinator, and what it has.
+    fn add(&mut self, one: &Self) {
+        self.add_done(one);
+        self.add_held(one);
     }
 }
 
-/// Adds what was done by one coordinator of transactions, and not what it has.
-fn add_transactions(all: &mut txn::Figures, one: &txn::Figures) {
-    all.committed += one.committed;
-    all.aborted += one.aborted;
-    all.fenced += one.fenced;
-    all.timed_out += one.timed_out;
+impl Counted for group::Figures {
+    fn add_done(&mut self, one: &Self) {
+        self.commits += one.commits;
+        self.deletions += one.deletions;
+        self.expirations += one.expirations;
+        self.rebalances += one.rebalances;
+    }
+
+    fn add_held(&mut self, one: &Self) {
+        self.offsets += one.offsets;
+        for (kind, count) in &one.groups {
+            *self.groups.entry(*kind).or_default() += count;
+        }
+    }
 }
 
-/// Adds what was done by a coordinator of transactions, and what it has.
-pub(super) fn add_live_transactions(all: &mut txn::Figures, one: &txn::Figures) {
-    add_transactions(all, one);
-    for (state, count) in &one.states {
-        *all.states.entry(*state).or_default() += count;
+impl Counted for txn::Figures {
+    fn add_done(&mut self, one: &Self) {
+        self.committed += one.committed;
+        self.aborted += one.aborted;
+        self.fenced += one.fenced;
+        self.timed_out += one.timed_out;
+    }
+
+    fn add_held(&mut self, one: &Self) {
+        for (state, count) in &one.states {
+            *self.states.entry(*state).or_default() += count;
+        }
     }
 }
 
@@ -124,20 +130,20 @@ mod tests {
 
     #[test]
     fn what_was_done_outlives_a_coordinator_and_what_it_had_does_not() {
-        let one = Figures {
+        let one = group::Figures {
             groups: [(("classic", "Stable"), 2)].into(),
             offsets: 7,
             commits: 30,
             rebalances: 4,
-            ..Figures::default()
+            ..group::Figures::default()
         };
         let metrics = CoordinatorMetrics::default();
-        metrics.retired(&one);
-        metrics.retired(&one);
-        let mut all = metrics.of_retired();
+        metrics.retired_groups.add(&one);
+        metrics.retired_groups.add(&one);
+        let mut all = metrics.retired_groups.all();
         assert_eq!((all.commits, all.rebalances, all.offsets), (60, 8, 0));
         assert!(all.groups.is_empty());
-        add_live(&mut all, &one);
+        all.add(&one);
         assert_eq!((all.commits, all.offsets), (90, 7));
         assert_eq!(all.groups[&("classic", "Stable")], 2);
     }

@@ -34,6 +34,7 @@ use crate::partition::Partition;
 use crate::shard::Shard;
 pub use internal::Internal;
 use kind::Kind;
+use metrics::Counted;
 pub use metrics::{CoordinatorMetrics, CoordinatorReport, LoadCounts};
 use table::Table;
 
@@ -132,18 +133,18 @@ impl Coordinators {
     pub fn report(&self) -> CoordinatorReport {
         let mut report = CoordinatorReport {
             loads: self.metrics.loads(),
-            groups: self.metrics.of_retired(),
-            transactions: self.metrics.of_retired_transactions(),
+            groups: self.metrics.retired_groups.all(),
+            transactions: self.metrics.retired_transactions.all(),
             ..CoordinatorReport::default()
         };
         for running in self.groups.all() {
             if let Some(figures) = running.look_at(group::Groups::figures) {
-                metrics::add_live(&mut report.groups, &figures);
+                report.groups.add(&figures);
             }
         }
         for running in self.transactions.all() {
             if let Some(figures) = running.look_at(txn::Transactions::figures) {
-                metrics::add_live_transactions(&mut report.transactions, &figures);
+                report.transactions.add(&figures);
             }
         }
         let of_kinds = [

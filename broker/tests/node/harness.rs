@@ -36,11 +36,14 @@ pub fn keep_ports(count: usize) -> u16 {
     const RANGE: std::ops::Range<u32> = 10_000..32_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let width = u32::try_from(count).expect("a few");
+    // Where another run of the tests begins is elsewhere.
+    let begin = std::process::id().wrapping_mul(0x9e37_79b9) >> 16;
     loop {
-        // Where another run of the tests begins is elsewhere.
-        let begin = std::process::id().wrapping_mul(401);
-        let at = begin.wrapping_add(NEXT.fetch_add(width, Ordering::Relaxed));
-        let first = RANGE.start + at % (RANGE.end - RANGE.start - width);
+        let at = begin + NEXT.fetch_add(width, Ordering::Relaxed);
+        let first = RANGE.start + at % (RANGE.end - RANGE.start);
+        if first + width > RANGE.end {
+            continue;
+        }
         let port = |at: u32| u16::try_from(first + at).expect("in the range");
         let free = |at| TcpListener::bind(("127.0.0.1", port(at))).is_ok();
         if (0..width).all(free) {

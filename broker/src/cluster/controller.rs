@@ -7,10 +7,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_lite::future;
 use kafka_protocol::ResponseError;
 use metadata::{AlterPartition, Heartbeat, MetaError, RegisterBroker, Sessions};
 use quorum::Role;
 
+use super::standstill::Standstill;
 use super::wire::{Call, Inquiry, IsrReply, Reply};
 use super::{Cluster, Command};
 use crate::meta::{Decided, ProposeError};
@@ -21,9 +23,6 @@ use crate::shard::control::{Control, ControlError};
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a node may be away whose connection broke: a process that is alive dials again.
 const GRACE_MS: u64 = 300;
-/// A pause this much longer than it should have been says that this process stood still, and knows
-/// nothing of the others.
-const STOOD_STILL: Duration = Duration::from_millis(1000);
 /// Partitions that an election of many changes in one commit.
 const CHANGES_MAX: usize = 1000;
 
@@ -217,25 +216,29 @@ impl Control {
 
     /// Acts as the controller for as long as this node is it, until the node stops.
     pub(crate) async fn control_for_ever(self: Rc<Self>, shard: Rc<Shard>) {
-        let mut looked = rt::time::now();
+        let standstill = Standstill::from(rt::time::now());
+        future::or(self.control(&shard, &standstill), standstill.beat()).await;
+    }
+
+    async fn control(&self, shard: &Shard, standstill: &Standstill) {
         let mut rebalanced = rt::time::now();
         while self.meta.closed().is_none() {
-            let waited = rt::time::timeout(LOOK, self.meta.turned()).await;
-            let stood_still = waited.is_err() && looked.elapsed() > LOOK + STOOD_STILL;
-            looked = rt::time::now();
+            // Sooner if something changed.
+            let _: Result<(), _> = rt::time::timeout(LOOK, self.meta.turned()).await;
+            let stood_still = standstill.take(rt::time::now());
             if !self.meta.leads() {
                 self.cluster.sessions.take();
                 continue;
             }
             self.see_members();
             if self.cluster.sessions.borrow().is_none() || stood_still {
-                self.begin_sessions(&shard).await;
+                self.begin_sessions(shard).await;
             }
             self.fence_silent().await;
             self.take_in_members();
             if rebalanced.elapsed() > shard.settings().rebalance_interval {
                 rebalanced = rt::time::now();
-                self.rebalance(&shard).await;
+                self.rebalance(shard).await;
             }
         }
     }

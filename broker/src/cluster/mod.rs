@@ -13,6 +13,8 @@ mod inbound;
 mod joining;
 mod links;
 mod members;
+
+mod standstill;
 mod steps;
 mod telling;
 mod wire;

@@ -105,3 +105,18 @@ class Replicas(unittest.TestCase):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content + bytes(50))
             self.assertEqual([found.base for found in replicas.on_drives(drives, "t", 0)], [0, 3])
+
+    def test_nodes_are_compared_partition_by_partition(self):
+        with tempfile.TemporaryDirectory() as made:
+            nodes = {node: [Path(made) / str(node)] for node in (1, 2, 3)}
+            same, other = batch(0, 3), batch(0, 3, b"x")
+            for node, folder, content in ((1, "t-0", same), (2, "t-0.id", same), (3, "t-0", b""), (2, "t-11", same), (3, "t-11", other), (1, "t-x-0", other)):
+                path = nodes[node][0] / folder / "00000000000000000000.log"
+                path.parent.mkdir(parents=True)
+                path.write_bytes(content)
+            first, second = replicas.compared(nodes, "t")
+            self.assertEqual(first[:3], (0, [1, 2, 3], 3))
+            self.assertEqual(first.differences, ["node 3 differs from node 1 in length: 1 batches to 3, and 0 to 0"])
+            self.assertEqual(second[:3], (11, [2, 3], 3))
+            self.assertIn("node 3 differs from node 2 at offset 0", second.differences[0])
+            self.assertEqual(list(replicas.compared(nodes, "nothing")), [])

@@ -5,6 +5,8 @@ committed.
 """
 
 import hashlib
+import mmap
+import re
 import socket
 import struct
 import time
@@ -164,4 +166,37 @@ def segments(drives: list[Path], topic: str, partition: int) -> list[Path]:
 
 
 def on_drives(drives: list[Path], topic: str, partition: int) -> list[Batch]:
-    return [batch for path in segments(drives, topic, partition) for batch in batches(path.read_bytes())]
+    found: list[Batch] = []
+    for path in segments(drives, topic, partition):
+        with path.open("rb") as file:
+            # An empty file can't be mapped.
+            if path.stat().st_size:
+                found += batches(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+    return found
+
+
+def partitions_on(drives: list[Path], topic: str) -> set[int]:
+    """Those that a node has of a topic."""
+    folder = re.compile(re.escape(topic) + r"-(\d+)(\..*)?")
+    names = [folder.fullmatch(path.name) for drive in drives for path in drive.iterdir()]
+    return {int(name[1]) for name in names if name}
+
+
+class Compared(NamedTuple):
+    partition: int
+    nodes: list[int]
+    offsets: int
+    # Where a replica differs from the first one, in words.
+    differences: list[str]
+
+
+def compared(nodes: dict[int, list[Path]], topic: str) -> Iterator[Compared]:
+    """What the nodes' drives have of each partition of a topic, one beside the other."""
+    having = {node: partitions_on(drives, topic) for node, drives in nodes.items()}
+    for partition in sorted(set().union(*having.values())):
+        holders = [node for node in nodes if partition in having[node]]
+        first, *others = holders
+        log = on_drives(nodes[first], topic, partition)
+        offsets = log[-1].after - log[0].base if log else 0
+        found = ((node, difference(log, on_drives(nodes[node], topic, partition))) for node in others)
+        yield Compared(partition, holders, offsets, [f"node {node} differs from node {first} {text}" for node, text in found if text])

@@ -36,6 +36,7 @@ pub(super) async fn answer(
         .with_controller_id(seen::controller(shard))
         .with_cluster_id(shard.with_image(|image| image.cluster_id().map(text)))
         .with_cluster_authorized_operations(NO_OPERATIONS);
+    let lost = shard.lost_nodes();
     // Version 0 asks for all topics with an empty list, later ones with null; an empty list is none.
     let all = match &request.topics {
         None => true,
@@ -48,6 +49,7 @@ pub(super) async fn answer(
                 .map(|topic| topic_row(image, topic, version))
                 .collect()
         });
+        without_leaders(&mut response.topics, &lost);
         return response;
     }
     // Versions before 4 can't say that they don't want a topic made.
@@ -73,7 +75,20 @@ pub(super) async fn answer(
         };
         response.topics.push(row);
     }
+    without_leaders(&mut response.topics, &lost);
     response
+}
+
+/// Tells of partitions that a node leads which was just lost that they have no leader.
+fn without_leaders(topics: &mut [MetadataResponseTopic], lost: &BTreeSet<i32>) {
+    if lost.is_empty() {
+        return;
+    }
+    let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+    for partition in partitions.filter(|partition| lost.contains(&partition.leader_id.0)) {
+        partition.leader_id = BrokerId(-1);
+        partition.error_code = ResponseError::LeaderNotAvailable.code();
+    }
 }
 
 fn brokers(image: &Image) -> Vec<MetadataResponseBroker> {
@@ -189,4 +204,32 @@ fn partition_row(
 /// Whether clients should keep away from a topic: it is the broker's own.
 pub(super) fn is_internal(name: &str) -> bool {
     Internal::of_name(name).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_of_a_lost_leader_are_told_to_have_none() {
+        let partition = |leader| {
+            MetadataResponsePartition::default()
+                .with_leader_id(BrokerId(leader))
+                .with_leader_epoch(4)
+        };
+        let topic =
+            MetadataResponseTopic::default().with_partitions([1, 2, -1].map(partition).to_vec());
+        let told = |lost: &[i32]| -> Vec<(i32, i16)> {
+            let mut topics = vec![topic.clone()];
+            without_leaders(&mut topics, &lost.iter().copied().collect());
+            let partitions = topics[0].partitions.iter();
+            partitions
+                .map(|one| (one.leader_id.0, one.error_code))
+                .collect()
+        };
+        assert_eq!(told(&[]), [(1, 0), (2, 0), (-1, 0)]);
+        assert_eq!(told(&[3]), [(1, 0), (2, 0), (-1, 0)]);
+        let none = ResponseError::LeaderNotAvailable.code();
+        assert_eq!(told(&[2, 3]), [(1, 0), (-1, none), (-1, 0)]);
+    }
 }

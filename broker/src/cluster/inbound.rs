@@ -143,14 +143,14 @@ async fn receive(shard: &Rc<Shard>, door: &Door, stream: Stream) {
     if writer.write_all([wire::preamble(), answer]).await.is_err() || refused {
         return;
     }
-    note(door, &hello, number);
+    note(shard, door, &hello, number);
     let outbox = Rc::new(Outbox::default());
     let read = listen_to(shard, door, (&hello, number), reader, &outbox);
     let ended = futures_lite::future::or(read, outbox.write(writer)).await;
     if let Err(error) = ended {
         tracing::debug!(node = hello.node, %error, "a node's connection ended");
     }
-    forget(door, &hello, number);
+    forget(shard, door, &hello, number);
 }
 
 fn own_hello(shard: &Shard, door: &Door, to: i32) -> Hello {
@@ -194,8 +194,9 @@ fn unfit(shard: &Shard, door: &Door, hello: &Hello) -> Option<String> {
     })
 }
 
-fn note(door: &Door, hello: &Hello, connection: u64) {
+fn note(shard: &Rc<Shard>, door: &Door, hello: &Hello, connection: u64) {
     if let Some(control) = door.control() {
+        shard.node_seen(hello.node, false);
         let visitor = Visitor {
             incarnation: hello.incarnation,
             connection,
@@ -210,7 +211,7 @@ fn note(door: &Door, hello: &Hello, connection: u64) {
 }
 
 /// The connection is gone: unless the node has another one, its process may be, too.
-fn forget(door: &Door, hello: &Hello, connection: u64) {
+fn forget(shard: &Rc<Shard>, door: &Door, hello: &Hello, connection: u64) {
     let Some(control) = door.control() else {
         return;
     };
@@ -221,6 +222,7 @@ fn forget(door: &Door, hello: &Hello, connection: u64) {
     if last {
         visitors.remove(&hello.node);
         drop(visitors);
+        shard.node_seen(hello.node, true);
         control.cluster.cut(hello.node);
         let node = hello.node;
         control
@@ -246,7 +248,7 @@ async fn listen_to(
                 if let Some(why) = unfit(shard, door, hello) {
                     return Err(io::Error::other(why));
                 }
-                note(door, hello, number);
+                note(shard, door, hello, number);
             }
             let mut visitors = control.cluster.visitors.borrow_mut();
             if let Some(visitor) = visitors.get_mut(&hello.node) {

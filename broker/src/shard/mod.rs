@@ -15,6 +15,7 @@ mod config_rules;
 pub mod control;
 mod drives;
 mod listen;
+mod lost;
 mod memory;
 pub mod reads;
 pub mod router;
@@ -134,6 +135,8 @@ pub struct Shard {
     pub compaction: compaction::Compaction,
     /// Connections open now.
     pub connections: Cell<usize>,
+    /// Nodes whose connection has just broken.
+    lost: RefCell<lost::LostNodes>,
     /// Begun when the node is to stop: ends connections and background work.
     pub shutdown: Shutdown,
     /// The node that decides changes of the metadata, as far as this one knows.

@@ -236,6 +236,7 @@ impl Shard {
             metrics: ShardMetrics::default(),
             compaction: super::compaction::Compaction::default(),
             connections: Cell::new(0),
+            lost: RefCell::default(),
             shutdown: net::connection::Shutdown::new(),
             controller: Cell::new(None),
             ready: Cell::new(false),

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use batch::Compression;
+use kafka_protocol::ResponseError;
 use metadata::CreateTopic;
 use uuid::Uuid;
 
@@ -119,11 +120,13 @@ impl Shard {
         rt::task::spawn(async move {
             let made = shard.create_topic(command, false).await;
             shard.coordinators().making.borrow_mut().remove(&topic);
-            // Another shard or node may have been first.
-            let there = shard.routes().by_name(topic.name()).is_some();
-            if let Err(error) = made
-                && !there
-            {
+            let Err(error) = made else {
+                return;
+            };
+            // Another shard or node may have been first, and this one may not know the topic yet.
+            let there = shard.routes().by_name(topic.name()).is_some()
+                || error.code() == ResponseError::TopicAlreadyExists.code();
+            if !there {
                 tracing::warn!(topic = topic.name(), %error, "an internal topic could not be made; the next client that needs it has it tried again");
             }
         })

@@ -92,7 +92,7 @@ fn without_leaders(topics: &mut [MetadataResponseTopic], lost: &BTreeSet<i32>) {
 }
 
 fn brokers(image: &Image) -> Vec<MetadataResponseBroker> {
-    let rows = seen::brokers(image, false).map(|(broker, at)| {
+    let rows = seen::contacts(image).map(|(broker, at)| {
         MetadataResponseBroker::default()
             .with_node_id(BrokerId(broker.node_id))
             .with_host(text(&at.host))

@@ -35,6 +35,15 @@ pub(super) fn brokers(
     all.filter_map(|broker| Some((broker, endpoint(broker)?)))
 }
 
+/// The brokers that clients are to turn to: those that aren't fenced, or all where all are.
+///
+/// Unlike Kafka, which tells of none then: the broker that answers is there, the others may soon be, and librdkafka
+/// (2.10 and later, its issue 5301) forgets all brokers for good when it is told that there is none.
+pub(super) fn contacts(image: &Image) -> impl Iterator<Item = (&BrokerRecord, &Endpoint)> {
+    let none = brokers(image, false).next().is_none();
+    brokers(image, none)
+}
+
 /// Whether clients can reach the broker of this id.
 pub(super) fn is_reachable(image: &Image, node: i32) -> bool {
     image.broker(node).and_then(endpoint).is_some()
@@ -115,6 +124,21 @@ mod tests {
         };
         assert_eq!(told(false), [1, 3]);
         assert_eq!(told(true), [1, 2, 3]);
+    }
+
+    #[test]
+    fn clients_are_never_told_that_there_is_no_broker() {
+        let told = |image: &Image| -> Vec<i32> {
+            contacts(image).map(|(broker, _)| broker.node_id).collect()
+        };
+        assert_eq!(told(&image()), [1, 3]);
+        let mut all_fenced = Image::new();
+        for node in 1..=3 {
+            let mut record = broker(node, 2);
+            record.fenced = true;
+            all_fenced.apply(&Record::Broker(record)).unwrap();
+        }
+        assert_eq!(told(&all_fenced), [1, 2, 3]);
     }
 
     #[test]

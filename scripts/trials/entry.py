@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser, base_port: int) -> None:
     parser.add_argument("--nodes", type=int, default=3, choices=(1, 3), help="(%(default)s)")
     parser.add_argument("--system", choices=("ottla", "kafka"), default="ottla", help="(%(default)s)")
     parser.add_argument("--shards", type=int, default=1, metavar="N", help="of each Ottla node (%(default)s)")
+    parser.add_argument("--memory", default="512M", metavar="SIZE", help="of each Ottla node (%(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a broker setting; may be repeated")
     parser.add_argument("--ottla", type=Path, default=ROOT / "target" / "release" / "ottla", metavar="FILE", help="(%(default)s)")
     parser.add_argument("--base-port", type=int, default=base_port, metavar="PORT", help="(%(default)s)")
@@ -37,9 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser, base_port: int) -> None:
 def cluster_of(args: argparse.Namespace, name: str) -> Cluster:
     # A folder of its own: a cluster that somebody works with isn't touched.
     folder = default_folder().with_name(f"{default_folder().name}-{name}")
-    settings = [*(SETTINGS if args.nodes > 1 else ()), *args.set]
+    given = [*(SETTINGS if args.nodes > 1 else ()), *args.set]
+    # Of two with the same name the last wins.
+    settings = list({one.partition("=")[0]: one for one in given}.values())
     layout = Layout(folder=str(folder), system=args.system, nodes=[], voters=args.nodes, shards=args.shards, drives=args.shards,
-                    base_port=args.base_port, memory="512M", heap="500m", ottla=str(args.ottla.resolve()), settings=settings)
+                    base_port=args.base_port, memory=args.memory, heap="500m", ottla=str(args.ottla.resolve()), settings=settings)
     return Cluster.up(layout, args.nodes)
 
 

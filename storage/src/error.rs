@@ -264,6 +264,13 @@ pub enum AppendError {
     },
 }
 
+impl AppendError {
+    /// Whether it is the drive that takes nothing, from any log it has, and not this log alone.
+    pub fn is_of_drive(&self) -> bool {
+        matches!(self, Self::DriveFailed(_) | Self::DriveFull { .. })
+    }
+}
+
 /// Records could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

@@ -22,6 +22,8 @@ pub(super) struct Work {
     raising: Option<i64>,
     /// While the log takes nothing: when it may be tried again.
     pub(super) refused_until_ms: Option<u64>,
+    /// Whether the last records that came were refused: that is told once, not with every try.
+    pub(super) refusing: bool,
 }
 
 /// Where a log is to end.
@@ -39,6 +41,7 @@ impl Work {
             held: None,
             raising: None,
             refused_until_ms: None,
+            refusing: false,
         }
     }
 

@@ -88,11 +88,16 @@ impl Partition {
         let state = &mut *self.state.borrow_mut();
         for (info, bytes) in batches {
             if let Err(error) = self.log.append(bytes.clone(), info) {
-                let index = self.id.index;
-                tracing::warn!(topic = self.topic(), partition = index, %error, "a follower can't take records now");
                 state.work.refused_until_ms = Some(clock_ms() + RETRY_MS);
+                let first = !std::mem::replace(&mut state.work.refusing, true);
+                // Of a full drive or a failed one the drive itself tells, once for all that it has.
+                if first && !error.is_of_drive() {
+                    let index = self.id.index;
+                    tracing::warn!(topic = self.topic(), partition = index, %error, "a follower can't take records now");
+                }
                 return;
             }
+            state.work.refusing = false;
             if let Some(aborted) = state.producers.record(info, now_ms) {
                 self.log.note_aborted(aborted);
             }

@@ -220,6 +220,43 @@ fn others_lead_what_is_on_a_failed_drive() {
 }
 
 #[test]
+fn a_follower_whose_drive_is_full_says_so_once_and_comes_back() {
+    let dir = temp_dir();
+    let Some(drive) = faulty_drive(dir.path()) else {
+        return;
+    };
+    let mut nodes = Nodes::new(3, 1, &[("replica.lag.time.max.ms", "1000")]);
+    nodes.give_besides(2, &drive.path().join("small"));
+    for node in 1..=3 {
+        nodes.begin(node);
+    }
+    for node in 1..=3 {
+        nodes.wait_ready(node);
+    }
+    create_topic(&nodes);
+    let capacity = |bytes| {
+        drive
+            .controls()
+            .set_capacity(bytes)
+            .expect("in this process")
+    };
+    capacity(Some(0));
+    let load = Load::start(&nodes, 0);
+    eventually("the drive is full", || {
+        nodes.node(2).log().contains("drive full")
+    });
+    // Long enough for several tries.
+    std::thread::sleep(Duration::from_millis(3_500));
+    let log = nodes.node(2).log();
+    let told = log.matches("is full").count() + log.matches("drive full").count();
+    assert_eq!(told, 1, "{log}");
+    capacity(None);
+    let acknowledged = load.end();
+    in_sync(&nodes);
+    verify(&nodes, &acknowledged);
+}
+
+#[test]
 fn clients_go_on_through_a_rolling_restart() {
     let mut nodes = Nodes::start(3, 1, &[]);
     create_topic(&nodes);

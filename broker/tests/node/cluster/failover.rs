@@ -235,10 +235,8 @@ fn a_follower_whose_drive_is_full_says_so_once_and_comes_back() {
     }
     create_topic(&nodes);
     let capacity = |bytes| {
-        drive
-            .controls()
-            .set_capacity(bytes)
-            .expect("in this process")
+        let controls = drive.controls();
+        controls.set_capacity(bytes).expect("in this process");
     };
     capacity(Some(0));
     let load = Load::start(&nodes, 0);

@@ -13,7 +13,6 @@ mod inbound;
 mod joining;
 mod links;
 mod members;
-
 mod standstill;
 mod steps;
 mod telling;

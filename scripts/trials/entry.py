@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from brokers import stop_on_sigterm
@@ -21,6 +21,11 @@ SETTINGS = ("broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500"
 
 def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def last_of_each(settings: Iterable[str]) -> list[str]:
+    """Of settings (NAME=VALUE) with the same name the last."""
+    return list({one.partition("=")[0]: one for one in settings}.values())
 
 
 def add_arguments(parser: argparse.ArgumentParser, base_port: int) -> None:
@@ -38,9 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser, base_port: int) -> None:
 def cluster_of(args: argparse.Namespace, name: str) -> Cluster:
     # A folder of its own: a cluster that somebody works with isn't touched.
     folder = default_folder().with_name(f"{default_folder().name}-{name}")
-    given = [*(SETTINGS if args.nodes > 1 else ()), *args.set]
-    # Of two with the same name the last wins.
-    settings = list({one.partition("=")[0]: one for one in given}.values())
+    settings = last_of_each((*(SETTINGS if args.nodes > 1 else ()), *args.set))
     layout = Layout(folder=str(folder), system=args.system, nodes=[], voters=args.nodes, shards=args.shards, drives=args.shards,
                     base_port=args.base_port, memory=args.memory, heap="500m", ottla=str(args.ottla.resolve()), settings=settings)
     return Cluster.up(layout, args.nodes)

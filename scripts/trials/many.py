@@ -59,32 +59,29 @@ class Many:
         self.cluster, self.replicas = cluster, replicas
         self.each = partitions // topics
         self.topics = [f"many-{number}" for number in range(topics)]
+        self.admin = AdminClient(PATIENCE | {"bootstrap.servers": cluster.bootstrap, "socket.timeout.ms": LONGEST_SECONDS * 1000})
         self.sender = Sender(cluster.bootstrap, self.topics, self.each, rate)
 
     def make(self) -> float:
         """Until all are led and in sync."""
-        began, admin = time.monotonic(), self._admin()
-        made = admin.create_topics([NewTopic(name, self.each, self.replicas) for name in self.topics], request_timeout=LONGEST_SECONDS)
+        began = time.monotonic()
+        made = self.admin.create_topics([NewTopic(name, self.each, self.replicas) for name in self.topics], request_timeout=LONGEST_SECONDS)
         for future in made.values():
             future.result(LONGEST_SECONDS)
         self._await_in_sync()
         return time.monotonic() - began
 
-    def _admin(self, node: int | None = None) -> AdminClient:
-        at = self.cluster.layout.node(node).address if node else self.cluster.bootstrap
-        return AdminClient(PATIENCE | {"bootstrap.servers": at, "socket.timeout.ms": LONGEST_SECONDS * 1000})
-
-    def _partitions(self, admin: AdminClient) -> Iterator:
-        for name, topic in admin.list_topics(timeout=30).topics.items():
+    def _partitions(self) -> Iterator:
+        for name, topic in self.admin.list_topics(timeout=30).topics.items():
             if name in self.topics:
                 yield from topic.partitions.values()
 
     def _await(self, what: str, holds) -> float:
         """Gives the seconds it took."""
-        began, admin = time.monotonic(), self._admin()
+        began = time.monotonic()
         while time.monotonic() < began + LONGEST_SECONDS:
             try:
-                found = list(self._partitions(admin))
+                found = list(self._partitions())
             except KafkaException:
                 continue
             if len(found) == self.each * len(self.topics) and all(map(holds, found)):
@@ -117,10 +114,8 @@ class Many:
         return time.monotonic() - began
 
     def kill(self, number: int) -> Fault:
-        """Until others lead what the node led, by what a node says that lives."""
-        other = next(node.id for node in self.cluster.nodes if node.id != number)
-        watching = self._admin(other)
-        led = sum(one.leader == number for one in self._partitions(watching))
+        """Until others lead what the node led, and until it is back."""
+        led = sum(one.leader == number for one in self._partitions())
         began = time.monotonic()
         killer = threading.Thread(target=self.cluster.kill, args=(number,))
         killer.start()

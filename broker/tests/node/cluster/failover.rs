@@ -166,12 +166,7 @@ fn nothing_is_lost_when_all_nodes_are_killed_at_once() {
         for node in 1..=3 {
             nodes.take(node).kill();
         }
-        for node in 1..=3 {
-            nodes.begin(node);
-        }
-        for node in 1..=3 {
-            nodes.wait_ready(node);
-        }
+        nodes.start_all();
         std::thread::sleep(Duration::from_millis(300));
         acknowledged.extend(load.end());
         in_sync(&nodes);
@@ -188,12 +183,7 @@ fn others_lead_what_is_on_a_failed_drive() {
     // Nobody is to be waited for until it lags.
     let mut nodes = Nodes::new(3, 1, &[("replica.lag.time.max.ms", "600000")]);
     nodes.give_besides(2, &drive.path().join("bad"));
-    for node in 1..=3 {
-        nodes.begin(node);
-    }
-    for node in 1..=3 {
-        nodes.wait_ready(node);
-    }
+    nodes.start_all();
     create_topic(&nodes);
     let load = Load::start(&nodes, 0);
     std::thread::sleep(Duration::from_millis(300));
@@ -227,12 +217,7 @@ fn a_follower_whose_drive_is_full_says_so_once_and_comes_back() {
     };
     let mut nodes = Nodes::new(3, 1, &[("replica.lag.time.max.ms", "1000")]);
     nodes.give_besides(2, &drive.path().join("small"));
-    for node in 1..=3 {
-        nodes.begin(node);
-    }
-    for node in 1..=3 {
-        nodes.wait_ready(node);
-    }
+    nodes.start_all();
     create_topic(&nodes);
     let capacity = |bytes| {
         let controls = drive.controls();

@@ -28,12 +28,7 @@ impl Nodes {
     /// `count` nodes with these settings of Kafka's, all of them voters, up and ready.
     pub fn start(count: usize, shards: usize, settings: &[(&str, &str)]) -> Self {
         let mut nodes = Self::new(count, shards, settings);
-        for node in 1..=count {
-            nodes.begin(node);
-        }
-        for node in 1..=count {
-            nodes.wait_ready(node);
-        }
+        nodes.start_all();
         nodes
     }
 
@@ -94,6 +89,16 @@ impl Nodes {
         options.listen = Some(self.listen[node - 1]);
         options.arguments.extend(self.arguments.iter().cloned());
         options
+    }
+
+    /// Starts all nodes and waits until they are ready.
+    pub fn start_all(&mut self) {
+        for node in 1..=self.nodes.len() {
+            self.begin(node);
+        }
+        for node in 1..=self.nodes.len() {
+            self.wait_ready(node);
+        }
     }
 
     /// Starts `node`, without waiting for it.
